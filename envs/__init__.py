@@ -1,0 +1,1 @@
+"""Environments: one folder each. Kept free of logic; see `sage_gym.registry`."""

@@ -1,0 +1,21 @@
+"""SAGE Gym: a gym and trainer for language-model agents. Importing it registers the built-ins and imports none."""
+
+from __future__ import annotations
+
+from sage_gym.registry import register
+
+__version__ = "0.1.0"
+
+register("environment", "webshop", "envs.webshop.environment:WebShop")
+register("policy", "nano", "policies.nano:load")
+register("policy", "causal_lm", "policies.causal_lm:CausalLM")
+register("policy", "random", "policies.scripted:RandomPolicy")
+
+
+def _register_gymnasium() -> None:
+    import gymnasium
+
+    gymnasium.register(id="sage_gym/WebShop-v0", entry_point="envs.webshop.environment:WebShop")
+
+
+_register_gymnasium()
