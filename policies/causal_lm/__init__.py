@@ -1,0 +1,1 @@
+"""Any transformers causal model as a policy: prompts, restricted decoding, batched generation, the token ledger."""
