@@ -1,0 +1,33 @@
+"""Critics applied, forecasts used, groups, near-duplicates, decontamination, curriculum."""
+
+from __future__ import annotations
+
+from sage_gym.selection.curriculum import Draw, draw_by_surprise, learnability, next_tasks, surprise
+from sage_gym.selection.decontamination import HeldOut, find_contamination
+from sage_gym.selection.rules import first_forecast, task_forecasts
+from sage_gym.selection.scoring import Scores, apply_critics, has_succeeded
+from sage_gym.selection.select import select
+from sage_gym.selection.settings import SelectionSettings
+from sage_gym.selection.verdicts import Selected, Selection, SelectionRecord, Verdict, write_verdicts
+
+__all__ = [
+    "Draw",
+    "HeldOut",
+    "Scores",
+    "Selected",
+    "Selection",
+    "SelectionRecord",
+    "SelectionSettings",
+    "Verdict",
+    "apply_critics",
+    "draw_by_surprise",
+    "find_contamination",
+    "first_forecast",
+    "has_succeeded",
+    "learnability",
+    "next_tasks",
+    "select",
+    "surprise",
+    "task_forecasts",
+    "write_verdicts",
+]
