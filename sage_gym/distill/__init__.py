@@ -1,0 +1,1 @@
+"""From selected trajectories to a better student: losses, estimators, trainer, rounds."""
