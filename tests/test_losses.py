@@ -100,7 +100,7 @@ def test_no_weight_at_all_gives_zero_loss_and_zero_gradient_even_beside_infiniti
     terms_N = torch.tensor([1.0, 2.0], requires_grad=True)
     loss = weighted_mean(terms_N + torch.tensor([0.0, float("inf")]), torch.zeros(2))
     loss.backward()
-    assert (loss.item(), values(terms_N.grad)) == (0.0, [0.0, 0.0])  # type: ignore[arg-type]
+    assert (loss.item(), values(terms_N.grad)) == (0.0, [0.0, 0.0])
 
 
 def test_negative_weights_are_refused() -> None:
@@ -198,7 +198,7 @@ def test_token_surrogate_clips_on_the_side_that_would_overshoot(
     got = token_surrogate(logprobs_N, torch.zeros(1), torch.tensor([advantage]), clip_low=0.2, clip_high=0.3)
     got.loss.backward()
     assert got.loss.item() == pytest.approx(loss)
-    assert values(logprobs_N.grad) == pytest.approx([gradient])  # type: ignore[arg-type]
+    assert values(logprobs_N.grad) == pytest.approx([gradient])
     assert got.clip_fraction.item() == (1.0 if gradient == 0.0 else 0.0)
     assert got.approximate_kl.item() == pytest.approx(ratio - 1 - math.log(ratio))
 
@@ -218,7 +218,7 @@ def test_sequence_surrogate_uses_the_geometric_mean_of_ratios() -> None:
     )
     got.loss.backward()
     assert got.loss.item() == pytest.approx(-(2.0 * 1.0 + 0.5 * 2.0) / 2)  # the third sequence has no tokens
-    assert values(logprobs_N.grad) == pytest.approx([-0.5, -0.5, -0.5])  # type: ignore[arg-type]
+    assert values(logprobs_N.grad) == pytest.approx([-0.5, -0.5, -0.5])
 
 
 def test_sequence_surrogate_stops_a_whole_sequence_at_once() -> None:
@@ -227,5 +227,5 @@ def test_sequence_surrogate_stops_a_whole_sequence_at_once() -> None:
         logprobs_N, torch.zeros(3), torch.tensor([0, 0, 1]), torch.tensor([1.0, 1.0]), clip_low=0.2, clip_high=0.2
     )
     got.loss.backward()
-    assert values(logprobs_N.grad) == pytest.approx([0.0, 0.0, -math.exp(0.1) / 2])  # type: ignore[arg-type]
+    assert values(logprobs_N.grad) == pytest.approx([0.0, 0.0, -math.exp(0.1) / 2])
     assert got.clip_fraction.item() == pytest.approx(0.5)
