@@ -1,0 +1,193 @@
+"""One product out of a world, as a pure function of its index: what it is, before any words are put to it.
+
+Products come in *lines*: siblings of one maker that share most attributes and differ in a few, in the options they
+offer and in price. They are what makes a search return right and nearly right products side by side. A line never
+straddles two splits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from envs.webshop.shop.family import Attribute, Family, OptionGroup, Split, World
+
+__all__ = ["Draft", "Offer", "asin_of", "draw_draft", "schedule", "split_of"]
+
+LINE_SIZES = (2, 3, 1, 4, 2, 1, 3)
+"""Siblings per line, repeated; sums to `LINE_PERIOD`."""
+LINE_PERIOD = sum(LINE_SIZES)
+LINE_SPLITS: tuple[Split, ...] = ("train", "test", "train", "select", "train", "train", "test")
+"""Splits of successive lines of a family, so that each family with a few lines is in all three."""
+GOAL_SHARE = 0.78
+"""Share of products that an instruction is written for."""
+ASIN_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ASIN_RANGE = len(ASIN_ALPHABET) ** 8
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An option group as one product offers it; `values` is empty where the shop lists a group without values."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What one product is. `wanted` are the attributes an instruction asks for, none where it has no instruction."""
+
+    asin: str
+    split: Split
+    family: Family
+    brand: str
+    noun: str
+    model: str
+    attributes: tuple[Attribute, ...]
+    wanted: tuple[Attribute, ...]
+    extras: tuple[str, ...]
+    offers: tuple[Offer, ...]
+    price_low: float
+    price_high: float
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    family: int
+    line: int
+    sibling: int
+
+
+@lru_cache(maxsize=8)
+def schedule(world: World) -> tuple[int, ...]:
+    """Return the families' numbers in the order in which successive products take them, by their shares."""
+    turns = max(family.share for family in world.families)
+    return tuple(at for turn in range(turns) for at, family in enumerate(world.families) if family.share > turn)
+
+
+@lru_cache(maxsize=8)
+def _earlier(world: World) -> tuple[int, ...]:
+    """How many earlier slots of the schedule hold the same family."""
+    counts = [0] * len(world.families)
+    found = []
+    for family in schedule(world):
+        found.append(counts[family])
+        counts[family] += 1
+    return tuple(found)
+
+
+def _place(world: World, index: int) -> _Place:
+    slots = schedule(world)
+    cycle, slot = divmod(index, len(slots))
+    family = slots[slot]
+    number = cycle * world.families[family].share + _earlier(world)[slot]
+    period, rest = divmod(number, LINE_PERIOD)
+    for at, size in enumerate(LINE_SIZES):
+        if rest < size:
+            return _Place(family, period * len(LINE_SIZES) + at, rest)
+        rest -= size
+    raise AssertionError("LINE_SIZES does not sum to LINE_PERIOD")
+
+
+def split_of(world: World, index: int) -> Split:
+    """Return the split of a product, without drawing it."""
+    place = _place(world, index)
+    if world.families[place.family].is_transfer:
+        return "transfer"
+    return LINE_SPLITS[(place.line + place.family) % len(LINE_SPLITS)]
+
+
+def asin_of(world: World, index: int) -> str:
+    """Return a product's identifier: ten characters, unique within the shop."""
+    offset = int.from_bytes(hashlib.blake2b(f"{world.name}/{world.seed}".encode(), digest_size=8).digest())
+    number = (index * 1_597_463_007_847 + offset) % ASIN_RANGE  # the factor is odd and no multiple of 3: a bijection
+    digits = []
+    for _ in range(8):
+        number, digit = divmod(number, len(ASIN_ALPHABET))
+        digits.append(ASIN_ALPHABET[digit])
+    return "B0" + "".join(digits)
+
+
+def draw_draft(world: World, index: int) -> Draft:
+    """Draw product number `index` of a world."""
+    place = _place(world, index)
+    family = world.families[place.family]
+    line = Random(f"{world.name}/{world.seed}/line/{place.family}/{place.line}")
+    own = Random(f"{world.name}/{world.seed}/product/{index}")
+    brand, noun = line.choice(family.brands), family.nouns[0] if line.random() < 0.7 else line.choice(family.nouns)
+    attributes = line.sample(
+        family.attributes, min(len(family.attributes), line.choices(range(3, 10), LINE_WEIGHTS)[0])
+    )
+    extras = line.sample(family.extras, min(len(family.extras), line.randint(4, 7)))
+    offers = _offers(family.options, line)
+    price = family.price_low * (family.price_high / family.price_low) ** line.random()
+    if place.sibling:
+        attributes = _vary_attributes(attributes, family, own)
+        offers = [_vary_offer(offer, family, own) for offer in offers]
+        price *= own.lognormvariate(0.1, 0.4)
+    wanted = _wanted(attributes, own) if own.random() < GOAL_SHARE else ()
+    low, high = _price_range(price, own)
+    return Draft(
+        asin=asin_of(world, index), split=split_of(world, index), family=family, brand=brand, noun=noun,
+        model=f"{brand[:2].upper()}{line.randint(10, 999)}", attributes=tuple(attributes), wanted=wanted,
+        extras=tuple(extras), offers=tuple(offers), price_low=low, price_high=high, index=index,
+    )  # fmt: skip
+
+
+LINE_WEIGHTS = (14, 22, 22, 16, 12, 8, 6)
+WANTED_WEIGHTS = (13, 36, 27, 14, 6, 4)
+"""How many attributes (1 to 6) an instruction asks for."""
+
+
+def _vary_attributes(attributes: Sequence[Attribute], family: Family, rng: Random) -> list[Attribute]:
+    """Drop one or two of a line's attributes and put in as many others."""
+    dropped = min(len(attributes) - 1, 1 + (rng.random() < 0.4))
+    kept = rng.sample(attributes, len(attributes) - dropped)
+    others = [attribute for attribute in family.attributes if attribute not in attributes]
+    return [*kept, *rng.sample(others, min(dropped, len(others)))]
+
+
+def _wanted(attributes: Sequence[Attribute], rng: Random) -> tuple[Attribute, ...]:
+    count = min(len(attributes), rng.choices(range(1, 7), WANTED_WEIGHTS)[0])
+    chosen = rng.sample(attributes, count)
+    return tuple(attribute for role in ("plain", "with", "for") for attribute in chosen if attribute.role == role)
+
+
+def _offers(groups: Sequence[OptionGroup], rng: Random) -> list[Offer]:
+    """Draw a line's options. One line in ten has none; one group in thirty is listed without values, as upstream's."""
+    if rng.random() < 0.1:
+        return []
+    chosen = [group for group in groups if rng.random() < 0.88]
+    return [Offer(group.name, () if rng.random() < 1 / 30 else _values(group, rng)) for group in chosen]
+
+
+def _values(group: OptionGroup, rng: Random) -> tuple[str, ...]:
+    count = min(group.high, len(group.values), group.low + int(rng.lognormvariate(1.0, 0.9)))
+    return _in_order(rng.sample(group.values, count), group)
+
+
+def _in_order(values: Sequence[str], group: OptionGroup) -> tuple[str, ...]:
+    kept = set(values)
+    return tuple(value for value in group.values if value in kept)
+
+
+def _vary_offer(offer: Offer, family: Family, rng: Random) -> Offer:
+    """Take some of the line's values away and put in others: what one sibling lacks, another has."""
+    group = next(group for group in family.options if group.name == offer.name)
+    if not offer.values or rng.random() < 0.25:
+        return offer
+    kept = [value for value in offer.values if rng.random() < 0.6]
+    others = [value for value in group.values if value not in offer.values]
+    added = rng.sample(others, min(len(others), rng.randint(1, max(1, len(offer.values) // 2))))
+    return Offer(offer.name, _in_order([*kept, *added], group) or offer.values)
+
+
+def _price_range(price: float, rng: Random) -> tuple[float, float]:
+    """Round a price as shops do; one in five products has a range."""
+    low = max(0.99, round(price) - rng.choice((0.01, 0.01, 0.05, 0.5, 0.0, round(rng.random(), 2))))
+    high = low * rng.uniform(1.1, 1.8) if rng.random() < 0.2 else low
+    return round(low, 2), round(high, 2)
