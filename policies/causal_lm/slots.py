@@ -1,0 +1,305 @@
+"""A key-value cache with one row ("slot") per episode, and the attention that reads it.
+
+All rows of a forward pass are *packed* behind one another in a single sequence `(1, T)`, each row bringing as many
+new tokens as it has, so that projections and MLPs see no padding at all; only attention looks at one row at a time,
+against that row's slot. A row's result is then that of a plain forward pass of the row alone, whatever else is in
+the batch (up to the noise of floating point). What lies in a slot behind a row's length is never read.
+
+Works with any transformers model whose attention goes through `AttentionInterface` with one key-value cache entry a
+layer and attends to the whole context (Llama, Qwen2, Qwen3, Mistral without a window, ...): `check_supported` says so.
+Left out: sliding windows, attention sinks, soft caps, linear attention.
+
+Shapes: S slots, C capacity in tokens, T packed tokens, R rows, K key-value heads, A attention heads, D head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.cache_utils import Cache
+
+__all__ = ["Packing", "SlotCache", "check_supported", "slot_attention"]
+
+IMPLEMENTATION = "sage_gym_slots"
+UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The rows of one forward pass: where each lies in the packed sequence, and what each may attend to.
+
+    `past` and `count` are in tokens; `masks` are additive, `(count, past + count)`, None where none is needed.
+    """
+
+    cache: SlotCache
+    slots: tuple[int, ...]
+    past: tuple[int, ...]
+    count: tuple[int, ...]
+    start: tuple[int, ...]
+    slot_T: torch.Tensor
+    position_T: torch.Tensor
+    masks: tuple[torch.Tensor | None, ...]
+    mask_R11W: torch.Tensor | None
+
+    @property
+    def last(self) -> np.ndarray:
+        """Packed index of each row's last token, `(R,)`."""
+        last: np.ndarray = np.array(self.start) + np.array(self.count) - 1
+        return last
+
+
+class SlotCache(Cache):
+    """Keys and values of many episodes; rows grow by doubling, are truncated, copied, released and reused.
+
+    Args:
+        device: where the model is.
+        dtype: of keys, values and attention. float32 is the fastest on a CPU also under bfloat16 weights.
+        capacity: tokens a slot holds at first.
+        is_gathered: attend to all rows at once, over gathered and padded slots, when each brings a single token:
+            faster where launching a kernel costs more than copying (accelerators).
+    """
+
+    def __init__(
+        self, *, device: torch.device, dtype: torch.dtype, capacity: int = 256, is_gathered: bool | None = None
+    ) -> None:
+        super().__init__(layers=[])
+        self.device, self.dtype = device, dtype
+        self.is_gathered = device.type != "cpu" if is_gathered is None else is_gathered
+        self.lengths = np.zeros(0, dtype=np.int64)
+        self.tokens = np.zeros((0, capacity), dtype=np.int64)
+        self._keys: list[torch.Tensor] = []
+        self._values: list[torch.Tensor] = []
+        self._free: list[int] = []
+        self._packing: Packing | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Slots and tokens a slot holds, `(S, C)`."""
+        return self.tokens.shape[0], self.tokens.shape[1]
+
+    def acquire(self) -> int:
+        """Give an empty slot."""
+        if not self._free:
+            count, capacity = self.shape
+            self._resize(max(8, 2 * count), capacity)
+            self._free = list(range(max(8, 2 * count) - 1, count - 1, -1))
+        return self._free.pop()
+
+    def release(self, slot: int) -> None:
+        """Take a slot back; its content is dropped."""
+        if slot in self._free or not 0 <= slot < self.shape[0]:
+            raise ValueError(f"expected a slot in use below {self.shape[0]}, got {slot}; release each slot once")
+        self.lengths[slot] = 0
+        self._free.append(slot)
+
+    def common_prefix(self, slot: int, ids: np.ndarray) -> int:
+        """Count the leading tokens of `ids` that the slot holds already."""
+        length = min(int(self.lengths[slot]), len(ids))
+        differs = np.flatnonzero(self.tokens[slot, :length] != ids[:length])
+        return int(differs[0]) if differs.size else length
+
+    def truncate(self, slot: int, length: int) -> None:
+        """Keep the first `length` tokens of a slot."""
+        if not 0 <= length <= self.lengths[slot]:
+            held = self.lengths[slot]
+            raise ValueError(f"expected a length up to the {held} tokens that slot {slot} holds, got {length}")
+        self.lengths[slot] = length
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let `target` begin with the first `length` tokens of `source`; what it held is dropped."""
+        for store in (*self._keys, *self._values):
+            store[target, :, :length] = store[source, :, :length]
+        self.tokens[target, :length] = self.tokens[source, :length]
+        self.lengths[target] = length
+
+    @torch.inference_mode()
+    def pack(self, slots: Sequence[int], ids: Sequence[Sequence[int]]) -> Packing:
+        """Lay out a forward pass that appends `ids[r]` (at least one token) to `slots[r]`, and make room for it."""
+        count = tuple(len(row) for row in ids)
+        if len(set(slots)) != len(slots) or 0 in count:
+            raise ValueError(f"expected distinct slots and at least one token a row, got slots {slots}, tokens {count}")
+        past = tuple(int(length) for length in self.lengths[list(slots)])
+        needed = max(p + c for p, c in zip(past, count, strict=True))
+        rows, capacity = self.shape
+        if needed > capacity:
+            self._resize(rows, max(needed, 2 * capacity))
+        for slot, p, c, row in zip(slots, past, count, ids, strict=True):
+            self.tokens[slot, p : p + c] = row
+        positions = np.concatenate([np.arange(p, p + c) for p, c in zip(past, count, strict=True)])
+        is_together = self.is_gathered and max(count) == 1
+        self._packing = Packing(
+            cache=self,
+            slots=tuple(slots),
+            past=past,
+            count=count,
+            start=tuple(accumulate(count, initial=0))[:-1],
+            slot_T=torch.from_numpy(np.repeat(np.array(slots), count)).to(self.device),
+            position_T=torch.from_numpy(positions).to(self.device),
+            masks=() if is_together else tuple(self._mask(p, c) for p, c in zip(past, count, strict=True)),
+            mask_R11W=self._mask_together(past) if is_together else None,
+        )
+        return self._packing
+
+    def commit(self, packing: Packing) -> None:
+        """Count the tokens of a forward pass that has succeeded."""
+        self.lengths[list(packing.slots)] = np.array(packing.past) + np.array(packing.count)
+
+    def input_ids(self, packing: Packing) -> torch.Tensor:
+        """Return the packed ids, `(1, T)`."""
+        spans = zip(packing.slots, packing.past, packing.count, strict=True)
+        flat = np.concatenate([self.tokens[slot, p : p + c] for slot, p, c in spans])
+        return torch.from_numpy(flat)[None].to(self.device)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the new keys and values `(1, K, T, D)` of a layer; return them as they came."""
+        packing = self._packing
+        if packing is None:
+            raise RuntimeError("expected `pack` before a forward pass on a SlotCache")
+        if len(self._keys) <= layer_idx:
+            self._keys.append(self._allocate(key_states))
+            self._values.append(self._allocate(value_states))
+        where = (packing.slot_T, packing.position_T)
+        self._keys[layer_idx].transpose(1, 2)[where] = key_states[0].transpose(0, 1).to(self.dtype)
+        self._values[layer_idx].transpose(1, 2)[where] = value_states[0].transpose(0, 1).to(self.dtype)
+        return key_states, value_states
+
+    def layer(self, layer_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a layer's keys and values, `(S, K, C, D)`."""
+        return self._keys[layer_idx], self._values[layer_idx]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Return the longest row's length; positions are passed explicitly, so that no model needs it."""
+        return int(self.lengths.max(initial=0))
+
+    def _mask(self, past: int, count: int) -> torch.Tensor | None:
+        if count == 1:
+            return None
+        query = torch.arange(past, past + count, device=self.device)[:, None]
+        key = torch.arange(past + count, device=self.device)[None]
+        return torch.zeros(count, past + count, dtype=self.dtype, device=self.device).masked_fill_(
+            key > query, float("-inf")
+        )
+
+    def _mask_together(self, past: tuple[int, ...]) -> torch.Tensor:
+        last = torch.tensor(past, device=self.device)[:, None]
+        return (torch.arange(max(past) + 1, device=self.device)[None] <= last)[:, None, None]
+
+    def _allocate(self, states: torch.Tensor) -> torch.Tensor:
+        rows, capacity = self.shape
+        return torch.zeros(rows, states.shape[1], capacity, states.shape[3], dtype=self.dtype, device=self.device)
+
+    def _resize(self, rows: int, capacity: int) -> None:
+        count, length = self.shape
+        for stores in (self._keys, self._values):
+            for index, store in enumerate(stores):
+                grown = store.new_zeros(rows, store.shape[1], capacity, store.shape[3])
+                grown[:count, :, :length] = store
+                stores[index] = grown
+        tokens = np.zeros((rows, capacity), dtype=np.int64)
+        tokens[:count, :length] = self.tokens
+        self.tokens = tokens
+        self.lengths = np.concatenate([self.lengths, np.zeros(rows - count, dtype=np.int64)])
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    packing: Packing | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of packed queries `(1, A, T, D)`, row by row, to their slots; gives `(1, T, A, D)`."""
+    if packing is None:
+        raise ValueError(f"expected the keyword `packing` to reach {type(module).__name__}; this model drops it")
+    wrong = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
+    if wrong:
+        raise ValueError(f"expected plain full attention, got {', '.join(wrong)} from {type(module).__name__}")
+    keys, values = packing.cache.layer(int(module.layer_idx))  # type: ignore[arg-type]
+    query = query.to(keys.dtype)
+    attend = _attend_rows if packing.mask_R11W is None else _attend_together
+    return attend(query, keys, values, packing, scaling).to(value.dtype), None
+
+
+def _attend_rows(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, packing: Packing, scaling: float | None
+) -> torch.Tensor:
+    heads, groups, width = query.shape[1], keys.shape[1], query.shape[3]
+    outputs = []
+    spans = zip(packing.slots, packing.past, packing.count, packing.start, packing.masks, strict=True)
+    for slot, past, count, start, mask in spans:
+        key, value = keys[slot : slot + 1, :, : past + count], values[slot : slot + 1, :, : past + count]
+        row = query[:, :, start : start + count]
+        is_causal = mask is not None and past == 0 and heads == groups
+        if heads != groups:  # fold the heads that share a key into its queries, rather than repeat the keys
+            row = row.reshape(1, groups, -1, width)
+            mask = None if mask is None else mask.repeat(heads // groups, 1)
+        output = scaled_dot_product_attention(
+            row, key, value, attn_mask=None if is_causal else mask, is_causal=is_causal, scale=scaling
+        )
+        outputs.append(output.reshape(1, heads, count, width))
+    return torch.cat(outputs, dim=2).transpose(1, 2)
+
+
+def _attend_together(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, packing: Packing, scaling: float | None
+) -> torch.Tensor:
+    longest = max(packing.past) + 1
+    keys_RKWD = keys[:, :, :longest].index_select(0, packing.slot_T)
+    values_RKWD = values[:, :, :longest].index_select(0, packing.slot_T)
+    rows, heads, width = query.shape[2], query.shape[1], query.shape[3]
+    query_RKGD = query[0].transpose(0, 1).reshape(rows, keys.shape[1], -1, width)
+    output = scaled_dot_product_attention(
+        query_RKGD, keys_RKWD, values_RKWD, attn_mask=packing.mask_R11W, scale=scaling
+    )
+    return output.reshape(1, rows, heads, width)
+
+
+AttentionInterface.register(IMPLEMENTATION, _attend)
+
+
+@contextmanager
+def slot_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model` attend through slots, in evaluation mode, and put both back as they were."""
+    config, was_training = model.config, model.training
+    before = config._attn_implementation
+    config._attn_implementation = IMPLEMENTATION
+    model.train(False)
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        model.train(was_training)
+
+
+def check_supported(model: PreTrainedModel) -> None:
+    """Refuse models whose attention or logits the packed forward pass would get wrong.
+
+    Raises:
+        ValueError: naming what is not supported.
+    """
+    config = model.config
+    kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
+    problems = [f"layers of kind {kind!r}" for kind in sorted(kinds - {"full_attention"})]
+    if not getattr(config, "layer_types", None) and getattr(config, "sliding_window", None):
+        problems.append("a sliding window")
+    names = ("final_logit_softcapping", "attn_logit_softcapping", "logit_scale", "logits_scaling")
+    problems += [name for name in names if getattr(config, name, None) not in (None, 1, 1.0)]
+    if problems:
+        raise ValueError(
+            f"expected a causal model with full attention and plain logits, got {type(model).__name__} with "
+            f"{', '.join(problems)}; use a Llama, Qwen2 or Qwen3 style model"
+        )
