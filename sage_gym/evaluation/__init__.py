@@ -1,0 +1,1 @@
+"""Metrics, calibration, significance, promotion, the intervention pilot, manifests and the report."""
