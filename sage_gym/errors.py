@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "DeadlineError",
     "InfrastructureError",
+    "RecordError",
     "SageGymError",
     "TaskKeyError",
     "TooManyFailuresError",
@@ -63,6 +64,10 @@ class TaskKeyError(SageGymError, KeyError):
 
 class CheckpointError(SageGymError, ValueError):
     """A checkpoint of another architecture, or damaged."""
+
+
+class RecordError(SageGymError, ValueError):
+    """A file of trajectories that holds something else than is asked of it."""
 
 
 class InfrastructureError(SageGymError, RuntimeError):

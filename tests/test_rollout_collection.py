@@ -188,7 +188,7 @@ def test_environments_are_closed_when_the_caller_stops_early() -> None:
     CountingEnv.made = CountingEnv.closed = 0
     chunks = collect(CountingEnv, ScriptedPolicy(count_well), requests(12), budget=BUDGET, concurrency=3)
     next(chunks)
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     assert (CountingEnv.made, CountingEnv.closed) == (3, 3)
 
 

@@ -3,6 +3,22 @@
 from sage_gym.rollout.collection import collect
 from sage_gym.rollout.deadlines import Deadlines
 from sage_gym.rollout.executors import LocalExecutor
+from sage_gym.rollout.journal import Journal, read_trajectories
+from sage_gym.rollout.progress import progress_for
+from sage_gym.rollout.recording import recorded
+from sage_gym.rollout.records import fingerprint
 from sage_gym.rollout.requests import Injection, Request, requests_for
 
-__all__ = ["Deadlines", "Injection", "LocalExecutor", "Request", "collect", "requests_for"]
+__all__ = [
+    "Deadlines",
+    "Injection",
+    "Journal",
+    "LocalExecutor",
+    "Request",
+    "collect",
+    "fingerprint",
+    "progress_for",
+    "read_trajectories",
+    "recorded",
+    "requests_for",
+]

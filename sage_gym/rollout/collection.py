@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ def collect(
     make_expert: MakeExpert | None = None,
     progress: Progress | None = None,
     round: int = 0,
-) -> Iterator[list[Trajectory]]:
+) -> Generator[list[Trajectory], None, None]:
     """Play all requests, giving the trajectories of `concurrency` consecutive ones at a time, in order.
 
     A chunk is not given unless it is whole, so whoever stops after any chunk continues with
