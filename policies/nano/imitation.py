@@ -1,0 +1,153 @@
+"""Imitation of demonstrations: cross-entropy on the decisions' tokens, from nothing, on a CPU's two cores."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import Qwen2ForCausalLM
+
+ROUND = 64
+
+__all__ = ["Batch", "ImitationSettings", "Sequence_", "imitate", "pack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence_:
+    """One episode as ids, and for each the weight of predicting it (0 where the policy did not choose it)."""
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Right-padded sequences. Causal attention never looks at the padding, so no mask is needed."""
+
+    ids_BT: torch.Tensor
+    weights_BT: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Count of positions, padding included."""
+        return self.ids_BT.numel()
+
+
+@dataclass(frozen=True, slots=True)
+class ImitationSettings:
+    """Vetted for a model of a few million parameters."""
+
+    steps: int = 12_000
+    batch_tokens: int = 6_000
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    final_share: float = 0.05
+    weight_decay: float = 0.05
+    clip: float = 1.0
+
+
+def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, seed: int = 0) -> Iterator[Batch]:
+    """Group sequences of like length; the order of batches is shuffled by `seed`.
+
+    Lengths are rounded up to a multiple of 64 and a length's batches are all of one size, because a CPU's matrix
+    kernels are compiled for each new shape.
+    """
+    rng = np.random.default_rng(seed)
+    waiting: dict[int, list[Sequence_]] = {}
+    while True:
+        ready: list[Batch] = []
+        for _ in range(pool):
+            sequence = next(sequences)
+            length = -(-len(sequence.ids) // ROUND) * ROUND
+            held = waiting.setdefault(length, [])
+            held.append(sequence)
+            if len(held) == max(1, batch_tokens // length):
+                ready.append(_pad(held, length))
+                waiting[length] = []
+        for index in rng.permutation(len(ready)):
+            yield ready[index]
+
+
+def _pad(group: Sequence[Sequence_], length: int) -> Batch:
+    ids = np.zeros((len(group), length), dtype=np.int64)
+    weights = np.zeros((len(group), length), dtype=np.float32)
+    for row, sequence in enumerate(group):
+        ids[row, : len(sequence.ids)] = sequence.ids
+        weights[row, : len(sequence.weights)] = sequence.weights
+    return Batch(torch.from_numpy(ids), torch.from_numpy(weights))
+
+
+def learning_rate_at(step: int, settings: ImitationSettings) -> float:
+    """Linear warm-up, then a cosine to `final_share` of the peak."""
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    share = settings.final_share + (1 - settings.final_share) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return settings.learning_rate * share
+
+
+def batch_loss(model: Qwen2ForCausalLM, batch: Batch) -> torch.Tensor:
+    """Weighted mean cross-entropy in nats; the unembedding runs at weighted positions alone."""
+    hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
+    chosen_N = _chosen(batch.weights_BT)
+    logits_NV = model.lm_head(hidden_BTH.flatten(0, 1)[chosen_N]).float()
+    loss_N = functional.cross_entropy(logits_NV, batch.ids_BT.flatten()[chosen_N + 1], reduction="none")
+    weights_N = batch.weights_BT.flatten()[chosen_N + 1]
+    return (loss_N * weights_N).sum() / weights_N.sum()
+
+
+def _chosen(weights_BT: torch.Tensor) -> torch.Tensor:
+    """Return the flat positions before weighted ones, filled up to a multiple of 128 with unweighted ones."""
+    flat = weights_BT.flatten()[1:]
+    chosen = flat.nonzero().squeeze(1)
+    missing = min(-len(chosen) % 128, len(flat) - len(chosen))
+    return torch.cat([chosen, (flat == 0).nonzero().squeeze(1)[:missing]])
+
+
+def imitate(
+    model: Qwen2ForCausalLM,
+    batches: Iterator[Batch],
+    settings: ImitationSettings,
+    *,
+    report: Callable[[int, float, float], None],
+    start: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> torch.optim.Optimizer:
+    """Train for `settings.steps` steps in bf16 autocast with fp32 master weights.
+
+    Args:
+        model: trained in place.
+        batches: an endless stream.
+        settings: see there.
+        report: called after each step with (step, loss in nats, tokens a second so far).
+        start: step to go on from; with `optimizer` for its state.
+        optimizer: made here when None.
+    """
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    plain = [p for p in model.parameters() if p.dim() <= 1]
+    optimizer = optimizer or torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    model.train()
+    began, tokens = time.perf_counter(), 0
+    for step in range(start, settings.steps):
+        batch = next(batches)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, settings)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = batch_loss(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens += batch.tokens
+        report(step, float(loss.detach()), tokens / (time.perf_counter() - began))
+    return optimizer

@@ -1,0 +1,117 @@
+"""Rows to padded tensors, planned so that a run's steps are a pure function of its examples and seed.
+
+Shapes: B rows, T padded length, N sampled tokens, A open ids at a token, M decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage_gym.distill.rows import Example
+
+__all__ = ["TrainingBatch", "collate", "plan_steps"]
+
+LENGTH_ROUND = 64
+"""Lengths are rounded up to a multiple, because a CPU's matrix kernels are compiled anew for each shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """One optimizer step's tensors. Flat indices are into B*T."""
+
+    ids_BT: Tensor
+    lengths_B: Tensor
+    before_N: Tensor
+    """Flat index of the position that predicts each sampled token."""
+    labels_N: Tensor
+    weights_N: Tensor
+    advantages_N: Tensor
+    logprobs_N: Tensor
+    allowed_NA: Tensor
+    """Open ids, padded with -1; a row of -1 alone means every id."""
+    value_M: Tensor
+    """Flat index of the last prompt token of each decision."""
+    action_M: Tensor
+    """Flat index of the last token of each decision."""
+    row_M: Tensor
+    failed_B: Tensor
+    forecast_weights_B: Tensor
+    temperature: float
+
+    @property
+    def token_count(self) -> int:
+        """Tokens that are not padding."""
+        return int(self.lengths_B.sum())
+
+
+def plan_steps(examples: Sequence[Example], *, step_tokens: int, seed: int) -> list[list[Example]]:
+    """Cut shuffled examples into steps of about `step_tokens` tokens, each of at least one example.
+
+    Raises:
+        ValueError: nothing to train on.
+    """
+    if not examples:
+        raise ValueError("expected at least one example to train on, got none; selection dropped everything")
+    order = np.random.default_rng(seed).permutation(len(examples))
+    total = sum(len(example.row.ids_T) for example in examples)
+    count = max(1, round(total / step_tokens))
+    return [[examples[i] for i in part] for part in np.array_split(order, count) if len(part)]
+
+
+def collate(examples: Sequence[Example], *, pad: int) -> TrainingBatch:
+    """Pad examples to one batch; see `TrainingBatch`."""
+    rows = [example.row for example in examples]
+    length = -(-max(len(row.ids_T) for row in rows) // LENGTH_ROUND) * LENGTH_ROUND
+    ids_BT = np.full((len(rows), length), pad, dtype=np.int64)
+    for index, row in enumerate(rows):
+        ids_BT[index, : len(row.ids_T)] = row.ids_T
+    starts = np.arange(len(rows)) * length
+    return TrainingBatch(
+        ids_BT=torch.from_numpy(ids_BT),
+        lengths_B=torch.tensor([len(row.ids_T) for row in rows]),
+        before_N=_flat([row.sampled_N - 1 for row in rows], starts),
+        labels_N=torch.from_numpy(np.concatenate([row.ids_T[row.sampled_N] for row in rows])),
+        weights_N=torch.from_numpy(
+            np.concatenate([np.full(len(e.row.sampled_N), e.weight, dtype=np.float32) for e in examples])
+        ),
+        advantages_N=torch.from_numpy(np.concatenate([_advantages(example) for example in examples])),
+        logprobs_N=torch.from_numpy(np.concatenate([row.logprobs_N for row in rows])),
+        allowed_NA=_allowed([ids for row in rows for ids in row.allowed_N]),
+        value_M=_flat([row.before_K for row in rows], starts),
+        action_M=_flat([row.after_K for row in rows], starts),
+        row_M=torch.from_numpy(np.repeat(np.arange(len(rows)), [len(row.before_K) for row in rows])),
+        failed_B=torch.tensor([example.failed for example in examples]),
+        forecast_weights_B=torch.tensor([example.forecast_weight for example in examples]),
+        temperature=_common_temperature([row.temperature for row in rows]),
+    )
+
+
+def _flat(positions: Sequence[np.ndarray], starts: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.concatenate([p + start for p, start in zip(positions, starts, strict=True)]))
+
+
+def _advantages(example: Example) -> np.ndarray:
+    if example.advantage_N is None:
+        return np.zeros(len(example.row.sampled_N), dtype=np.float32)
+    return example.advantage_N.astype(np.float32)
+
+
+def _allowed(allowed: Sequence[tuple[int, ...] | None]) -> Tensor:
+    width = max((len(ids) for ids in allowed if ids), default=1)
+    table = np.full((len(allowed), width), -1, dtype=np.int64)
+    for index, ids in enumerate(allowed):
+        if ids:
+            table[index, : len(ids)] = ids
+    return torch.from_numpy(table)
+
+
+def _common_temperature(temperatures: Sequence[float]) -> float:
+    distinct = set(temperatures)
+    if len(distinct) != 1:
+        raise ValueError(f"expected one sampling temperature in a batch, got {sorted(distinct)}")
+    return distinct.pop()
