@@ -273,12 +273,13 @@ def test_a_file_of_another_run_is_refused_and_left_alone(tmp_path: Path) -> None
     assert path.read_bytes() == before
 
 
-def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["my diary\n", "my diary", '{"kind":"header","format":2}\n'])
+def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("my diary\n")
+    path.write_text(content)
     with pytest.raises(RecordError, match="no trajectory file, or was written by another version"):
         Journal(path)
-    assert path.read_text() == "my diary\n"
+    assert path.read_text() == content
 
 
 def test_two_writers_do_not_share_a_file(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ __all__ = ["Damage", "Journal", "Scan", "Span", "load", "read_trajectories", "sc
 
 log = logging.getLogger(__name__)
 
+HEADER_LINE = Header().model_dump_json().encode() + b"\n"
 MARKER_START = b'{"kind":"chunk",'
 
 
@@ -133,7 +134,7 @@ class Journal:
         self._file.truncate(found.whole_bytes)
         self._file.seek(found.whole_bytes)
         if found.whole_bytes == 0:
-            self._write(Header().model_dump_json().encode() + b"\n")
+            self._write(HEADER_LINE)
             _sync_folder(path.parent)
 
     def append(self, chunk: int, trajectories: Sequence[Trajectory]) -> None:
@@ -176,14 +177,14 @@ class Journal:
 
 
 def _is_header(line: bytes, path: Path) -> bool:
-    """Whether the first line is whole; a whole one has to be ours."""
-    if not line.endswith(b"\n"):
+    """Whether the first line is whole; False where a kill left a beginning of ours."""
+    if HEADER_LINE.startswith(line) and line != HEADER_LINE:
         return False
     try:
         Header.model_validate_json(line)
     except ValidationError as error:
         raise RecordError(
-            f"{path}: expected a first line {Header().model_dump_json()}, got {line[:80]!r}; "
+            f"{path}: expected a first line {HEADER_LINE!r}, got {line[:80]!r}; "
             "it is no trajectory file, or was written by another version"
         ) from error
     return True
