@@ -1,4 +1,4 @@
-"""What a shop is made of: families (a product type with its attribute pool and options) and the phrasing of its texts."""
+"""What a shop is made of: families (a product type, its attribute pool and options) and the phrasing of texts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Phrasing:
-    """Sentence templates. Slots: `{a}` an attribute, `{A}` the same in title case, `{noun} {extra} {brand} {number}`."""
+    """Sentence templates. Slots: `{a}` an attribute, `{A}` the same titled, `{noun} {extra} {brand} {number}`."""
 
     plain: tuple[str, ...]
     having: tuple[str, ...]

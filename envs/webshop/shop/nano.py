@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from random import Random
@@ -21,6 +22,9 @@ __all__ = ["NanoPool", "draw_world", "load_pool"]
 
 PRODUCTS_A_FAMILY = 14
 MAX_FAMILIES = 2000
+TRANSFER_EVERY = 8
+RELATED_SHARE = 0.4
+"""Share of families that are made to be mistaken for their neighbour."""
 
 
 class NanoPool(BaseModel):
@@ -56,11 +60,33 @@ def draw_families(seed: int, size: int) -> tuple[Family, ...]:
     count = min(MAX_FAMILIES, max(8, size // PRODUCTS_A_FAMILY))
     departments = _departments(pool, Random(f"nano/{seed}/departments"))
     seen: set[str] = set()
-    families = []
+    families: list[Family] = []
     for at in range(count):
-        family = _family(pool, Random(f"nano/{seed}/family/{at}"), departments, is_transfer=at % 8 == 7, seen=seen)
+        rng = Random(f"nano/{seed}/family/{at}")
+        is_transfer = at % TRANSFER_EVERY == TRANSFER_EVERY - 1
+        family = _family(pool, rng, departments, is_transfer=is_transfer, seen=seen)
+        if families and families[-1].is_transfer == is_transfer and rng.random() < RELATED_SHARE:
+            family = _related(families[-1], family, rng, seen)
         families.append(family)
     return tuple(families)
+
+
+def _related(near: Family, far: Family, rng: Random, seen: set[str]) -> Family:
+    """Give a family its neighbour's maker, options, half its attributes and the head of its name: easily confused."""
+    head = near.nouns[0].split()[-1].lower()
+    noun = _fresh(lambda: f"{invent_word(rng)} {head}", seen)
+    attributes = [*rng.sample(near.attributes, len(near.attributes) // 2), *far.attributes[: len(far.attributes) // 2]]
+    return replace(
+        far,
+        department=near.department,
+        path=LEVEL_MARK.join([*near.path.split(LEVEL_MARK)[:2], _plural(noun).title()]),
+        query=_plural(noun),
+        nouns=(noun.title(),),
+        brands=near.brands,
+        attributes=tuple(attributes),
+        extras=tuple(dict.fromkeys([*near.extras[::2], *far.extras[::2]])),
+        options=near.options,
+    )
 
 
 def _departments(pool: NanoPool, rng: Random) -> list[str]:
@@ -169,7 +195,7 @@ def _extra(pool: NanoPool, rng: Random) -> str:
 
 
 def _options(pool: NanoPool, rng: Random) -> tuple[OptionGroup, ...]:
-    count = rng.choices((0, 1, 2, 3, 4), weights=(8, 24, 46, 16, 6))[0]
+    count = rng.choices((0, 1, 2, 3, 4), weights=(3, 22, 48, 19, 8))[0]
     kinds = ["Color", "Size"] if rng.random() < 0.6 else []
     others = [
         "Color",
@@ -189,7 +215,8 @@ def _options(pool: NanoPool, rng: Random) -> tuple[OptionGroup, ...]:
 
 def _option_group(pool: NanoPool, rng: Random, name: str) -> OptionGroup:
     if name in ("Color", "Pattern Name", "Scent"):
-        values = tuple(dict.fromkeys(_color(pool, rng) for _ in range(rng.choice((8, 16, 30, 60)))))
+        bases = [*rng.sample(pool.colors, 6), *(invent_word(rng) for _ in range(3))]
+        values = tuple(dict.fromkeys(_color(pool, bases, rng) for _ in range(rng.choice((8, 16, 30, 60)))))
     elif name in ("Size", "Length", "Item Package Quantity"):
         values = _measures(rng, name)
     else:
@@ -199,14 +226,15 @@ def _option_group(pool: NanoPool, rng: Random, name: str) -> OptionGroup:
     return OptionGroup(name, values, low=1 if rng.random() < 0.15 else 2, high=len(values))
 
 
-def _color(pool: NanoPool, rng: Random) -> str:
-    color = rng.choice(pool.colors)
+def _color(pool: NanoPool, bases: Sequence[str], rng: Random) -> str:
+    """Name a shade of one of a few bases, so that a group's values share words as real ones do."""
+    color = rng.choice(bases)
     shapes: tuple[Callable[[], str], ...] = (
         lambda: color,
         lambda: f"{rng.choice(pool.color_words)} {color}",
         lambda: f"{invent_word(rng)} {color}",
         lambda: invent_word(rng),
-        lambda: f"{color}-{rng.choice(pool.colors)}",
+        lambda: f"{color}-{rng.choice(bases)}",
         lambda: f"{color}/{invent_word(rng)}",
         lambda: f"{rng.choice('abcdz')}{rng.randint(1, 99):02d}#{color}",
         lambda: f"{color}-{rng.randint(1, 12)}",

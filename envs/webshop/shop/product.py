@@ -17,7 +17,7 @@ from envs.webshop.shop.family import Attribute, Family, OptionGroup, Split, Worl
 
 __all__ = ["Draft", "Offer", "asin_of", "draw_draft", "schedule", "split_of"]
 
-LINE_SIZES = (2, 3, 1, 4, 2, 1, 3)
+LINE_SIZES = (4, 2, 5, 3, 1, 4, 3)
 """Siblings per line, repeated; sums to `LINE_PERIOD`."""
 LINE_PERIOD = sum(LINE_SIZES)
 LINE_SPLITS: tuple[Split, ...] = ("train", "test", "train", "select", "train", "train", "test")
@@ -128,7 +128,7 @@ def draw_draft(world: World, index: int) -> Draft:
     if place.sibling:
         attributes = _vary_attributes(attributes, family, own)
         offers = [_vary_offer(offer, family, own) for offer in offers]
-        price *= own.lognormvariate(0.1, 0.4)
+        price *= own.lognormvariate(0.2, 0.65)
     wanted = _wanted(attributes, own) if own.random() < GOAL_SHARE else ()
     low, high = _price_range(price, own)
     return Draft(
@@ -138,14 +138,18 @@ def draw_draft(world: World, index: int) -> Draft:
     )  # fmt: skip
 
 
+KEPT_SHARE = 0.22
+"""Chance that a sibling keeps an option value of its line."""
 LINE_WEIGHTS = (14, 22, 22, 16, 12, 8, 6)
+VARIED_WEIGHTS = (65, 22, 13)
+"""How many attributes (0 to 2) a sibling has changed."""
 WANTED_WEIGHTS = (13, 36, 27, 14, 6, 4)
 """How many attributes (1 to 6) an instruction asks for."""
 
 
 def _vary_attributes(attributes: Sequence[Attribute], family: Family, rng: Random) -> list[Attribute]:
-    """Drop one or two of a line's attributes and put in as many others."""
-    dropped = min(len(attributes) - 1, 1 + (rng.random() < 0.4))
+    """Drop up to two of a line's attributes, often none, and put in as many others."""
+    dropped = min(len(attributes) - 1, rng.choices((0, 1, 2), VARIED_WEIGHTS)[0])
     kept = rng.sample(attributes, len(attributes) - dropped)
     others = [attribute for attribute in family.attributes if attribute not in attributes]
     return [*kept, *rng.sample(others, min(dropped, len(others)))]
@@ -158,15 +162,19 @@ def _wanted(attributes: Sequence[Attribute], rng: Random) -> tuple[Attribute, ..
 
 
 def _offers(groups: Sequence[OptionGroup], rng: Random) -> list[Offer]:
-    """Draw a line's options. One line in ten has none; one group in thirty is listed without values, as upstream's."""
-    if rng.random() < 0.1:
+    """Draw a line's options. One line in sixteen has none; one group in thirty is listed without values, as upstream's."""
+    if rng.random() < 1 / 16:
         return []
     chosen = [group for group in groups if rng.random() < 0.88]
-    return [Offer(group.name, () if rng.random() < 1 / 30 else _values(group, rng)) for group in chosen]
+    return [
+        Offer(group.name, () if rng.random() < 1 / 30 else _values(group, at, rng)) for at, group in enumerate(chosen)
+    ]
 
 
-def _values(group: OptionGroup, rng: Random) -> tuple[str, ...]:
-    count = min(group.high, len(group.values), group.low + int(rng.lognormvariate(1.0, 0.9)))
+def _values(group: OptionGroup, at: int, rng: Random) -> tuple[str, ...]:
+    """Draw a product's values; later groups (`at` from 2) hold few, or combinations would run into thousands."""
+    more = rng.lognormvariate(1.1, 0.8) if at < 2 else rng.lognormvariate(0.0, 0.7)
+    count = min(group.high, len(group.values), group.low + int(more))
     return _in_order(rng.sample(group.values, count), group)
 
 
@@ -178,11 +186,11 @@ def _in_order(values: Sequence[str], group: OptionGroup) -> tuple[str, ...]:
 def _vary_offer(offer: Offer, family: Family, rng: Random) -> Offer:
     """Take some of the line's values away and put in others: what one sibling lacks, another has."""
     group = next(group for group in family.options if group.name == offer.name)
-    if not offer.values or rng.random() < 0.25:
+    if not offer.values or rng.random() < 0.08:
         return offer
-    kept = [value for value in offer.values if rng.random() < 0.6]
+    kept = [value for value in offer.values if rng.random() < KEPT_SHARE]
     others = [value for value in group.values if value not in offer.values]
-    added = rng.sample(others, min(len(others), rng.randint(1, max(1, len(offer.values) // 2))))
+    added = rng.sample(others, min(len(others), rng.randint(1, max(1, round(len(offer.values) * (1 - KEPT_SHARE))))))
     return Offer(offer.name, _in_order([*kept, *added], group) or offer.values)
 
 

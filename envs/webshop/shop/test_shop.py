@@ -1,4 +1,4 @@
-"""The generated shops: files as upstream shapes them, splits and worlds that share nothing, the same bytes for a seed."""
+"""The generated shops: upstream's file shapes, splits and worlds that share nothing, the same bytes for a seed."""
 
 from __future__ import annotations
 

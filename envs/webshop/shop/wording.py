@@ -15,11 +15,11 @@ from envs.webshop.shop.product import Draft
 
 __all__ = ["Listing", "write_listing"]
 
-TITLE_SHARE = 0.34
-"""Chance that an attribute is named in the title."""
+TITLE_SHARES = (0.0, 0.55)
+"""Chance that an attribute is named in the title, drawn for each product: some titles say all, some hardly anything."""
 BULLET_SHARE = 0.62
 """Chance that an attribute has a bullet."""
-DESCRIPTION_SHARE = 0.35
+DESCRIPTION_SHARE = 0.25
 """Chance that the description states an attribute."""
 SMALL_WORDS = frozenset({"a", "and", "as", "at", "by", "for", "in", "of", "on", "or", "the", "to", "with"})
 
@@ -52,7 +52,8 @@ def titled(text: str) -> str:
 
 def _title(draft: Draft, rng: Random) -> str:
     """Join brand, attributes, type, features and a variant until a drawn length (60 to 180 characters) is reached."""
-    named = [attribute for attribute in draft.attributes if rng.random() < TITLE_SHARE]
+    share = rng.uniform(*TITLE_SHARES)
+    named = [attribute for attribute in draft.attributes if rng.random() < share]
     before = [titled(a.text) for a in named if a.role == "plain"]
     after = [f"{'with' if a.role == 'with' else 'for'} {titled(a.text)}" for a in named if a.role != "plain"]
     head = [draft.brand, *([draft.model] * (rng.random() < 0.18)), *before[:2], draft.noun]
