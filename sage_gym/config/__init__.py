@@ -1,0 +1,33 @@
+"""Configuration: `key=value` over files over defaults, validated before anything starts.
+
+`read_or_exit(TRAIN)` is all that a command needs; `open_run(config)` keeps the resolved settings with the run.
+"""
+
+from __future__ import annotations
+
+from sage_gym.config.commands import BENCH, PLAY, TRAIN, Command
+from sage_gym.config.components import find_bench, make_environment, make_policy
+from sage_gym.config.guide import guide
+from sage_gym.config.reading import read, read_or_exit
+from sage_gym.config.saved import open_run, save
+from sage_gym.config.sections import Component
+from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
+
+__all__ = [
+    "BENCH",
+    "PLAY",
+    "TRAIN",
+    "BenchConfig",
+    "Command",
+    "Component",
+    "PlayConfig",
+    "TrainConfig",
+    "find_bench",
+    "guide",
+    "make_environment",
+    "make_policy",
+    "open_run",
+    "read",
+    "read_or_exit",
+    "save",
+]

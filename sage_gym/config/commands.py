@@ -1,0 +1,55 @@
+"""Each command's settings, what its components are checked against, and the words that its help opens with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sage_gym.config.components import find_bench, find_environment, find_policy
+from sage_gym.config.sections import Section
+from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
+
+__all__ = ["BENCH", "PLAY", "TRAIN", "Command"]
+
+M = TypeVar("M", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[M]):
+    """A command that takes settings; `targets` finds what the keys of a component are arguments of."""
+
+    module: str
+    model: type[M]
+    summary: str
+    targets: Mapping[str, Callable[[str], Callable[..., Any]]]
+    examples: tuple[str, ...]
+
+
+TRAIN = Command(
+    "sage_gym.train",
+    TrainConfig,
+    "Rounds of: collect with the amplified student, score, select, distil, evaluate, promote.",
+    {"env": find_environment, "policy": find_policy},
+    (
+        "env=webshop",
+        "env=webshop run=demo seed=1",
+        "env=webshop env.catalog='$SAGE_GYM_DATA/data/webshop' policy=nano",
+        "env=webshop stages=[distil] amplify.enabled=false selection.score_weights=null",
+        "config=runs/demo/config.yaml run=again",
+    ),
+)
+PLAY = Command(
+    "sage_gym.play",
+    PlayConfig,
+    "Play an environment's task in the terminal.",
+    {"env": find_environment},
+    ("env=webshop", "env=webshop split=test seed=3", "env=webshop task=webshop/synthetic/00042"),
+)
+BENCH = Command(
+    "sage_gym.bench",
+    BenchConfig,
+    "Measure an environment's speed and memory.",
+    {"env": find_bench},
+    ("env=webshop",),
+)

@@ -1,0 +1,214 @@
+"""The sections of a training run's configuration, each with vetted defaults. A field's docstring is its help text.
+
+Ranges are stated where a value outside them can only be a mistake. Left out on purpose: what follows from other
+settings, and what only one policy or environment understands (those are the keys of `policy.*` and `env.*`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from sage_gym.types import Budget
+
+__all__ = [
+    "Amplify",
+    "Component",
+    "Distil",
+    "Evaluate",
+    "Executor",
+    "Promotion",
+    "Reinforce",
+    "Rollout",
+    "Rounds",
+    "Run",
+    "Section",
+    "Tracking",
+]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that knows no others."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
+
+
+class Component(Section):
+    """Something resolved by name; its other keys are keyword arguments, checked against its signature."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1)
+    """Which one."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments to construct it with."""
+        return dict(self.model_extra or {})
+
+
+class Run(Section):
+    """Where a run lives, and what makes it repeatable."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The run's folder under `run.folder`; null makes it `<environment>-seed<seed>`."""
+    folder: Path = Path("runs")
+    """What holds the run folders."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Every generator of the run follows from it."""
+    resume: bool = True
+    """Continue the run of that name where it stopped; false refuses when there is one."""
+
+
+class Executor(Section):
+    """Where work runs."""
+
+    name: Literal["local"] = "local"
+    """`local`: in this process."""
+
+
+class Rollout(Section):
+    """How episodes are collected, and their four separate budgets."""
+
+    tasks_per_round: int = Field(default=64, ge=1)
+    """Tasks drawn from the train split in each round."""
+    group_size: int = Field(default=4, ge=1)
+    """Episodes of each task in a round."""
+    concurrency: int = Field(default=32, ge=1)
+    """Episodes in flight, whose decisions are batched."""
+    temperature: float = Field(default=1.0, gt=0.0)
+    """Of sampling, while collecting."""
+    restricted: bool = True
+    """Sample only admissible actions, where the policy can."""
+    max_turns: int = Field(default=15, ge=1)
+    """Budget: turns of an episode."""
+    turn_tokens: int = Field(default=64, ge=1)
+    """Budget: tokens sampled in a turn."""
+    episode_tokens: int = Field(default=2048, ge=1)
+    """Budget: tokens sampled in an episode."""
+    wall_clock_s: float = Field(default=120.0, gt=0.0)
+    """Budget: seconds an episode may take."""
+    retries: int = Field(default=1, ge=0)
+    """How often an episode is played again after a failure that the policy could not have caused."""
+    max_failure_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Stop the run when a larger share of episodes is lost to such failures."""
+
+    def budget(self) -> Budget:
+        """Return the four limits of an episode."""
+        return Budget(self.max_turns, self.turn_tokens, self.episode_tokens, self.wall_clock_s)
+
+
+class Rounds(Section):
+    """How many rounds, and what is trained in each."""
+
+    count: int = Field(default=3, ge=0)
+    """Rounds; 0 evaluates the policy as it is."""
+    time_limit_s: float | None = Field(default=None, gt=0.0)
+    """Start no round that would not end within this many seconds of training; null is no limit."""
+    stages: tuple[Literal["distil", "reinforce"], ...] = Field(default=("distil", "reinforce"), min_length=1)
+    """What a round trains, in order: weighted imitation of what selection kept, then policy gradient."""
+
+
+class Amplify(Section):
+    """Search, critic and re-planning around the student while it collects."""
+
+    enabled: bool = True
+    """Collect with the amplified student; false collects with the student alone."""
+    candidates: int = Field(default=4, ge=1)
+    """Actions sampled for each decision, of which the critic chooses one."""
+    tau: float = Field(default=0.8, ge=0.0, le=1.0)
+    """Candidates whose failure forecast exceeds this are dropped, and planned again."""
+    replans: int = Field(default=2, ge=0)
+    """How often a turn is planned again at most."""
+    pilot_tasks: int = Field(default=50, ge=0)
+    """Paired select tasks on which re-planning must not hurt before a round may use it; 0 skips the pilot."""
+    untouched_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of episodes, by lot, that is never intervened upon; the forecasts are judged on these."""
+
+
+class Distil(Section):
+    """First stage: weighted cross-entropy on the policy's own tokens, and the meta-cognition head's losses."""
+
+    learning_rate: float = Field(default=1e-4, gt=0.0)
+    """Peak, reached after the warm-up."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over what selection kept."""
+    batch_tokens: int = Field(default=8192, ge=1)
+    """Tokens in an optimiser step, prompts included."""
+    warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Share of steps over which the learning rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """AdamW's."""
+    max_grad_norm: float = Field(default=1.0, gt=0.0)
+    """Gradients are scaled down to this norm."""
+    lambda_inverse: float = Field(default=0.1, ge=0.0)
+    """Weight of the inverse head's loss; 0 leaves out the second pass."""
+    lambda_forecast: float = Field(default=0.5, ge=0.0)
+    """Weight of the failure forecast's loss."""
+    lambda_kl: float = Field(default=0.1, ge=0.0)
+    """Weight of KL(student || reference) at the labelled positions; 0 leaves out the reference's pass."""
+    empty_trace_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of inverse passes whose trace is dropped, which trains what the trace's information is measured against."""
+
+
+class Reinforce(Section):
+    """Second stage: policy gradient inside a trust region, on R + eta * ICS."""
+
+    learning_rate: float = Field(default=3e-5, gt=0.0)
+    """Constant over the stage."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the round's episodes."""
+    batch_tokens: int = Field(default=8192, ge=1)
+    """Tokens in an optimiser step, prompts included."""
+    max_grad_norm: float = Field(default=1.0, gt=0.0)
+    """Gradients are scaled down to this norm."""
+    clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """A probability ratio below 1 - clip_low gets no further push down."""
+    clip_high: float = Field(default=0.28, gt=0.0)
+    """A probability ratio above 1 + clip_high gets no further push up."""
+    kl: float = Field(default=0.02, ge=0.0)
+    """Weight of KL(student || reference)."""
+    baseline: Literal["forecast", "group", "none"] = "forecast"
+    """What is subtracted from the return: V = 1 - p_fail read before any token, the group's mean, or nothing."""
+    eta_ics: float = Field(default=0.0, ge=0.0)
+    """Weight of the Inverse Consistency Score in the return."""
+
+
+class Evaluate(Section):
+    """How the student alone is judged."""
+
+    select_tasks: int = Field(default=200, ge=1)
+    """Tasks of the select split, played after every round: promotion, calibration and stopping."""
+    test_tasks: int = Field(default=200, ge=1)
+    """Tasks of the test split, played once, for round 0 and the last promoted student."""
+    temperature: float = Field(default=0.0, ge=0.0)
+    """Of sampling; 0 takes the likeliest token."""
+    restricted: bool = True
+    """Decode only admissible actions; the report says which was used."""
+
+
+class Promotion(Section):
+    """When a round's student replaces the incumbent."""
+
+    margin: float = Field(default=0.02, ge=0.0, le=1.0)
+    """How much worse than the incumbent, and than the best so far, the lower bound may lie (share of tasks)."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1.0)
+    """Of the paired difference's lower bound."""
+
+
+def _mend_off(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
+class Tracking(Section):
+    """Where metrics go; `metrics.jsonl` in the run folder always gets them."""
+
+    wandb: Annotated[Literal["auto", "online", "offline", "off"], BeforeValidator(_mend_off)] = "auto"
+    """`auto` is online with a key, offline without one."""
+    project: str = Field(default="sage-gym", min_length=1)
+    """Weights & Biases project."""

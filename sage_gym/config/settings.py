@@ -1,0 +1,75 @@
+"""Each command's configuration: which sections it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from sage_gym.config.sections import (
+    Amplify,
+    Component,
+    Distil,
+    Evaluate,
+    Executor,
+    Promotion,
+    Reinforce,
+    Rollout,
+    Rounds,
+    Run,
+    Section,
+    Tracking,
+)
+from sage_gym.selection import SelectionSettings
+
+__all__ = ["BenchConfig", "PlayConfig", "TrainConfig"]
+
+
+class TrainConfig(Section):
+    """Settings of `python -m sage_gym.train`."""
+
+    env: Component = Component(name="webshop")
+    """The environment; other `env.*` keys are its constructor's arguments."""
+    policy: Component = Component(name="nano")
+    """The student: a registered name, or a hub name, a folder or a GGUF file; other `policy.*` keys are arguments."""
+    run: Run = Run()
+    executor: Executor = Executor()
+    rollout: Rollout = Rollout()
+    rounds: Rounds = Rounds()
+    amplify: Amplify = Amplify()
+    selection: SelectionSettings = SelectionSettings()
+    distil: Distil = Distil()
+    reinforce: Reinforce = Reinforce()
+    evaluate: Evaluate = Evaluate()
+    promotion: Promotion = Promotion()
+    tracking: Tracking = Tracking()
+
+    @property
+    def run_name(self) -> str:
+        """The run's name, made up from environment and seed where none was given."""
+        return self.run.name or f"{self.env.name}-seed{self.run.seed}"
+
+    @property
+    def run_folder(self) -> Path:
+        """Where everything of the run lies."""
+        return self.run.folder / self.run_name
+
+
+class PlayConfig(Section):
+    """Settings of `python -m sage_gym.play`."""
+
+    env: Component = Component(name="webshop")
+    """The environment; other `env.*` keys are its constructor's arguments."""
+    task: str | None = None
+    """A task's key; null draws one of the split."""
+    split: str = "train"
+    """Where a task is drawn from."""
+    seed: int = Field(default=0, ge=0)
+    """Of the draw and of the episode."""
+
+
+class BenchConfig(Section):
+    """Settings of `python -m sage_gym.bench`."""
+
+    env: Component = Component(name="webshop")
+    """The environment; its other keys are arguments of the environment's own benchmark."""
