@@ -86,6 +86,22 @@ class RoundManifest(_Record):
         """Whether this round's student became the incumbent; round 0 is it from the start."""
         return self.promotion.promoted if self.promotion is not None else self.round == 0
 
+    def numbers(self) -> dict[str, float]:
+        """Flatten for a tracker: `select/success`, `selection/kept`, `forecast/auroc`, `round/promoted` and so on."""
+        flat = dict(self.metrics)
+        for name, measured in (("collect", self.collected), ("select", self.select)):
+            flat |= measured.numbers(name) if measured is not None else {}
+        if self.selection is not None:
+            flat |= {"selection/kept": self.selection.kept, "selection/effective": self.selection.effective}
+        if self.forecast is not None and (quality := self.forecast.decision) is not None:
+            flat |= {"forecast/brier": quality.brier.value, "forecast/ece": quality.ece_width.value}
+            flat |= {"forecast/auroc": quality.auroc.value} if quality.auroc is not None else {}
+        return flat | {
+            "round/promoted": float(self.promoted),
+            "round/tokens_trained": self.tokens_trained,
+            "round/elapsed_s": self.elapsed_s,
+        }
+
     def comparable(self) -> RoundManifest:
         """Return it without the clock: equal between an interrupted run and an uninterrupted one."""
         metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_ms"))}
