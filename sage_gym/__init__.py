@@ -10,6 +10,11 @@ register("environment", "webshop", "envs.webshop.environment:WebShop")
 register("policy", "nano", "policies.nano:load")
 register("policy", "causal_lm", "policies.causal_lm:CausalLM")
 register("policy", "random", "policies.scripted:RandomPolicy")
+register("reward", "outcome", "rewards.outcome:Outcome")
+register("reward", "critic", "rewards.critic:LearnedCritic")
+register("reward", "rule", "rewards.critic:RuleCritic")
+register("reward", "ics", "rewards.inverse:InverseConsistency")
+register("reward", "calibration", "rewards.calibration:Calibration")
 
 
 def _register_gymnasium() -> None:

@@ -119,7 +119,7 @@ def trace_of(trajectory: Trajectory) -> Trace:
         decisions.append(turn.decision.ledger.sampled_ids)
     if not any(decisions):
         raise ValueError(f"trajectory {trajectory.id}: expected at least one sampled token, got none")
-    return Trace(tuple(decisions), trajectory.success)
+    return Trace(tuple(decisions), trajectory.success and not trajectory.stop_reason.is_truncation)
 
 
 def copied_mask(
