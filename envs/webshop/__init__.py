@@ -1,0 +1,1 @@
+"""WebShop in pure Python: search, results, item pages and a purchase, scored as upstream scores it."""

@@ -1,0 +1,22 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DEFAULT_DATA = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+@pytest.fixture(scope="session")
+def sage_gym_data() -> Path:
+    """The folder with others' data sets and reference cases; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("SAGE_GYM_DATA") or DEFAULT_DATA)
+    if (folder / "data").is_dir() and (folder / "golden").is_dir():
+        return folder.resolve()
+    message = f"no reference data: expected folders data and golden in {folder}; set SAGE_GYM_DATA"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(message)
+    pytest.skip(message)
