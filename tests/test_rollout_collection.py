@@ -15,6 +15,7 @@ import pytest
 from sage_gym.errors import DeadlineError, InfrastructureError, TooManyFailuresError
 from sage_gym.rollout import Deadlines, Injection, LocalExecutor, Request, collect
 from sage_gym.rollout.collection import ChunkPlayer
+from sage_gym.rollout.pool import Seat
 from sage_gym.types import Budget, Context, Decision, Origin, StopReason, Trajectory
 from tests.scripted_rollouts import (
     CountingEnv,
@@ -143,6 +144,20 @@ def test_tokens_of_an_episode_add_up_to_a_limit_of_their_own() -> None:
     assert len(trajectory.turns) == 3
     assert [context.episode_tokens_left for context in policy.contexts] == [9, 6, 3]
     assert {context.turn_tokens for context in policy.contexts} == {5}
+
+
+def test_a_decision_that_overdraws_the_episodes_tokens_is_not_executed() -> None:
+    budget = Budget(turn_tokens=100, episode_tokens=50)
+    [trajectory] = play(requests(1), lambda context: Decision("", "add", ledger=ledger_of(80)), budget=budget)
+    assert trajectory.stop_reason is StopReason.EPISODE_TOKENS
+    assert trajectory.final_observation == "0 of 1"
+
+
+def test_a_policy_that_names_a_stop_which_is_no_budget_has_failed() -> None:
+    [trajectory] = play(requests(1), lambda context: Decision("", "add", stop=StopReason.TERMINATED))
+    assert trajectory.failure is not None
+    assert trajectory.failure.where == "policy"
+    assert "expected Decision.stop to name a budget or be None, got 'terminated'" in trajectory.failure.message
 
 
 def test_time_is_a_budget_of_its_own() -> None:
@@ -284,6 +299,31 @@ def test_a_policy_that_raises_for_one_context_loses_that_episode_alone() -> None
     assert (failure.where, failure.error, failure.attempts) == ("policy", "KeyError", 2)
 
 
+def test_a_policy_forgets_what_it_kept_before_it_is_asked_again_one_by_one() -> None:
+    class Choosy(ScriptedPolicy):
+        def act(self, contexts: Sequence[Context]) -> list[Decision]:
+            if len(contexts) > 1:
+                raise MemoryError("too large a batch")
+            return super().act(contexts)
+
+    policy = Choosy(lambda context: Decision("stop", "stop"))
+    [trajectories] = collect(CountingEnv, policy, requests(2), budget=BUDGET)
+    assert [t.failure for t in trajectories] == [None, None]
+    names = [f"{t.id}~1" for t in trajectories]
+    assert policy.released == [*names, *names]
+
+
+def test_a_lost_episode_has_no_reward_and_keeps_the_turns_that_were_played() -> None:
+    def trouble(key: str, turn: int) -> Any:
+        if turn == 1:
+            breaking()
+        return (lambda text, info: (text, 0.5, False, False, info)) if turn == 0 else None
+
+    [trajectory] = play(requests(1), make=making(trouble))
+    assert trajectory.reward == 0.0
+    assert [turn.reward for turn in trajectory.turns] == [0.5]
+
+
 def test_a_policy_that_answers_too_few_is_recorded_as_failing() -> None:
     class Short(ScriptedPolicy):
         def act(self, contexts: Sequence[Context]) -> list[Decision]:
@@ -316,6 +356,7 @@ def test_a_share_of_failures_within_the_limit_does_not_stop_the_run() -> None:
 
 
 def test_a_hung_environment_is_cut_at_its_deadline_and_its_neighbours_do_not_notice() -> None:
+    CountingEnv.made = 0
     hold = threading.Event()
     trouble = Once(["count/001"], 1, partial(hold.wait, 30))
     started_s = time.monotonic()
@@ -323,6 +364,7 @@ def test_a_hung_environment_is_cut_at_its_deadline_and_its_neighbours_do_not_not
     trajectories = play(requests(3), make=making(trouble), deadlines=deadlines)
     assert time.monotonic() - started_s < 5
     hold.set()
+    assert CountingEnv.made == 4
     assert all(t.success for t in trajectories)
     assert [t.failure and t.failure.where for t in trajectories] == [None, "deadline", None]
 
@@ -402,9 +444,12 @@ def test_an_injected_action_is_marked_and_what_comes_before_it_is_unchanged() ->
 
 
 def test_an_expert_takes_over_where_it_is_asked_to() -> None:
+    made = []
+
     class Expert:
         def __init__(self, environment: Any) -> None:
             self.environment = environment.unwrapped
+            made.append(self)
 
         def action(self) -> str:
             return "add" if self.environment.count < self.environment.goal else "stop"
@@ -416,6 +461,9 @@ def test_an_expert_takes_over_where_it_is_asked_to() -> None:
     assert [turn.decision.origin.value for turn in trajectory.turns] == ["injected", "policy", *["expert"] * 3]
     assert trajectory.success
     assert len(policy.contexts) == 1
+    list(collect(CountingEnv, policy, [request, replace(request, label="again")], budget=BUDGET, concurrency=1,
+                 make_expert=Expert))  # fmt: skip
+    assert len(made) == 3
 
 
 def test_an_expert_that_nobody_gave_is_said_to_be_missing() -> None:
@@ -444,17 +492,55 @@ def test_a_player_can_be_sent_to_another_process() -> None:
     assert all(t.success for t in trajectories)
 
 
-def test_an_executor_that_plays_elsewhere_gives_the_same() -> None:
-    class Elsewhere(LocalExecutor):
-        def map(self, function: Any, items: Any) -> Any:
-            for item in items:
-                twin = pickle.loads(pickle.dumps(function))
-                yield twin(item)
-                twin.close()
+class Elsewhere(LocalExecutor):
+    """Sends the player away, as a cluster would."""
 
+    def map(self, function: Any, items: Any) -> Any:
+        for item in items:
+            twin = pickle.loads(pickle.dumps(function))
+            yield twin(item)
+            twin.close()
+
+
+def test_an_executor_that_plays_elsewhere_gives_the_same() -> None:
     here = play(requests(10), count_by_lot, concurrency=4)
     there = play(requests(10), count_by_lot, concurrency=4, executor=Elsewhere())
     assert list(map(plain, here)) == list(map(plain, there))
+
+
+class Heard:
+    """Progress that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def begin(self, total: int) -> None:
+        self.told.append(total)
+
+    def advance(self, trajectory: Trajectory) -> None:
+        self.told.append(trajectory.id)
+
+    def end(self) -> None:
+        self.told.append("end")
+
+
+@pytest.mark.parametrize("executor", [None, Elsewhere()])
+def test_progress_hears_of_each_episode_once(executor: LocalExecutor | None) -> None:
+    heard = Heard()
+    trouble = making(Once(["count/002"], 0, breaking)) if executor is None else CountingEnv
+    play(requests(5), make=trouble, concurrency=3, progress=heard, executor=executor)
+    assert heard.told[0] == 5
+    assert sorted(heard.told[1:-1]) == [f"r0/count/{i:03d}#0" for i in range(5)]
+    assert heard.told[-1] == "end"
+
+
+def test_a_seat_closes_its_environment_once() -> None:
+    CountingEnv.closed = 0
+    seat = Seat(CountingEnv, None)
+    seat.reset(requests(1)[0])
+    seat.close()
+    seat.close()
+    assert CountingEnv.closed == 1
 
 
 def test_a_ledger_longer_than_the_turn_is_the_ledger_that_is_recorded() -> None:

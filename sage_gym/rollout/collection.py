@@ -79,7 +79,6 @@ def collect(
                 if trajectory.id not in told:
                     progress.advance(trajectory)
             tally.add(trajectories)
-            told.clear()
             yield trajectories
     finally:
         player.close()

@@ -8,7 +8,8 @@ left to end by itself.
 
 While one call is slow, the rest of its batch goes on in another thread, so many calls that hang wait side by side.
 So what is called may meet different threads over time, though never two at once. What is bound to a thread of its
-own (a browser's synchronous driver) has to keep that thread itself.
+own (a browser's synchronous driver) has to keep that thread itself, and settings that hold for one thread only
+(`torch.no_grad`, autocast) have to be made inside `act`, not around the collection.
 """
 
 from __future__ import annotations
