@@ -49,7 +49,7 @@ def play(env: WebShop, episode: dict[str, Any]) -> list[str]:
         else:
             observation, reward, is_done, _, info = env.step(step["action"])
         clickables = {"has_search_bar": info["has_search_bar"], "clickables": info["clickables"]}
-        ours = (observation, clickables, env.address if number else None, is_done)
+        ours = (observation, clickables, env.session.address if number else None, is_done)
         theirs = (step["obs"], step["clickables"], step.get("url"), step.get("done", False))
         if ours != theirs or abs(reward - step.get("reward", 0.0)) > 1e-9:
             problems.append(f"goal {episode['goal_idx']}, step {number}: {ours} is not {theirs}")

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import gymnasium
-import numpy as np
 from gymnasium.error import ResetNeeded
 
 from envs.webshop.goals import Goal
-from envs.webshop.pages import (
-    BACK,
-    BUY,
-    NEXT,
-    PAGE_SIZE,
-    PREVIOUS,
-    SEARCH,
-    SUB_PAGES,
-    ProductPage,
-    done_nodes,
-    join,
-    join_rich,
-    rich_item,
-    rich_listing,
-    sub_nodes,
-    visible,
-)
-from envs.webshop.reward import Purchase, Rules, score_purchase
+from envs.webshop.observation import header, observe_rich, observe_text
+from envs.webshop.reward import Rules
+from envs.webshop.session import Session
 from envs.webshop.store import Store, open_store
 from sage_gym.errors import ConfigError, UnknownNameError
 from sage_gym.spaces import UnicodeText
-from sage_gym.types import Choice, StopReason, Task, View
+from sage_gym.types import StopReason, Task, View
 
 __all__ = ["TaskList", "WebShop"]
 
-ACTION = re.compile(r"(.+)\[(.+)\]")
-ADDRESS = "http://127.0.0.1:3000"
-QUERY_TEMPLATE = "search[<your query>]"
-NEWS_LENGTH = 300
+SUCCESS = 1.0 - 1e-9
 MODES = ("text", "text_rich")
 RULES = ("upstream", "fixed")
 Mode = Literal["text", "text_rich"]
@@ -142,9 +121,8 @@ class WebShop(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space, self.action_space = UnicodeText(), UnicodeText()
         self._is_rich = observation_mode == "text_rich"
-        self._subs = SUB_PAGES if show_attributes else SUB_PAGES[:3]
-        self._goal: Goal | None = None
-        self._is_over = True
+        self._session: Session | None = None
+        self._header, self._turns, self._is_over = "", 0, True
 
     # Tasks
 
@@ -162,43 +140,20 @@ class WebShop(gymnasium.Env[str, str]):
             raise UnknownNameError("split", split, self.store.splits)
         return TaskList(self.store, split)
 
-    @property
-    def goal(self) -> Goal:
-        """The present episode's hidden goal, for experts and demonstrations.
-
-        Raises:
-            ResetNeeded: no episode has begun.
-        """
-        if self._goal is None:
-            raise ResetNeeded("expected reset() before goal: no episode has begun")
-        return self._goal
-
     # Episodes
 
-    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Start an episode on `options["task"]` (a key or a `Task`), else on one drawn from the split.
 
         Raises:
             TaskKeyError: no such task; the valid range is given.
         """
         super().reset(seed=seed)
-        wanted = (options or {}).get("task")
-        if wanted is None:
-            split = self.store.splits[self.split]
-            index = int(split.indices[int(self.np_random.integers(len(split.indices)))])
-            self._goal = self.store.goal(split.kind, index)
-        else:
-            self._goal = self.store.goal_of(wanted.key if isinstance(wanted, Task) else str(wanted))
-        self._key = self._goal.key
-        self._header_nodes = visible(self._goal.instruction)
-        self._header = join(["Instruction:", *self._header_nodes])
+        goal = self._choose_goal((options or {}).get("task"))
+        self._session = Session(self.store, goal, self.rules)
+        self._header = header(goal.instruction)
         self._turns, self._is_over = 0, False
-        self._message, self._purchase = "", None
-        self._is_success = False
-        self._open_index()
-        if self.render_mode == "human":
-            self.render()
-        return self._observe(), self._info(None)
+        return self._show(), self._info(None)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take one action.
@@ -206,282 +161,87 @@ class WebShop(gymnasium.Env[str, str]):
         Raises:
             ResetNeeded: the episode is over, or none has begun.
         """
-        if self._is_over or self._goal is None:
+        if self._is_over:
             raise ResetNeeded("expected reset() before step(): the episode is over or none has begun")
+        session = self._open_session()
+        session.act(action)
         self._turns += 1
-        self._message = self._apply(action)
-        reward = 0.0
-        is_bought = self._purchase is not None
-        if self._purchase is not None:
-            reward = self._purchase.reward
-            self._is_success = reward >= 1.0 - 1e-9
-        is_cut = not is_bought and self.max_turns is not None and self._turns >= self.max_turns
-        self._is_over = is_bought or is_cut
-        stop = StopReason.TERMINATED if is_bought else StopReason.MAX_TURNS if is_cut else None
-        if self.render_mode == "human":
-            self.render()
-        return self._observe(), reward, is_bought, is_cut, self._info(None if stop is None else stop.value)
+        purchase = session.purchase
+        is_cut = purchase is None and self.max_turns is not None and self._turns >= self.max_turns
+        self._is_over = purchase is not None or is_cut
+        stop = StopReason.TERMINATED if purchase else StopReason.MAX_TURNS if is_cut else None
+        reward = purchase.reward if purchase else 0.0
+        return self._show(), reward, purchase is not None, is_cut, self._info(stop)
 
     def render(self) -> str | None:
-        """Show the page: returned in mode `ansi`, printed in mode `human`."""
-        if self._goal is None:
-            raise ResetNeeded("expected reset() before render(): no episode has begun")
+        """Show the page with its actions: returned in mode `ansi`, printed in mode `human`."""
+        session = self._open_session()
         page = self._observe().replace(" [SEP] ", "\n")
-        lines = ["-" * 80, page]
-        if not self._is_rich:
-            lines.append("Actions: search[…], " + ", ".join(self._actions()[:40]))
-        text = "\n".join(lines)
-        if self.render_mode == "human":
-            print(text)
-            return None
-        return text
-
-    # Moves: each takes the session to a page
-
-    def _apply(self, action: str) -> str:
-        """Carry out an action; return why it is invalid, or the empty string."""
-        match = ACTION.match(action)
-        if match is None:
-            return f"expected search[words] or click[button], got {action[:80]!r}"
-        name, argument = match.group(1), match.group(2).lower()
-        if name == SEARCH:
-            self._open_search(argument)
-            return ""
-        if name != "click":
-            return f"expected search[words] or click[button], got {action[:80]!r}"
-        if argument == SEARCH or not self._has_button(argument):
-            return f"expected a button of this page, got {argument[:80]!r}; the buttons are {self._button_words()}"
-        self._click(argument)
-        return ""
-
-    def _has_button(self, argument: str) -> bool:
-        if self._page in ("item", "sub"):
-            buttons = self._item.buttons if self._page == "item" and self._item else (BACK, PREVIOUS)
-            return argument in buttons
-        return argument in self._buttons()
-
-    def _click(self, button: str) -> None:
-        if button == BUY:
-            self._buy()
-        elif button == BACK:
-            self._open_index()
-        elif button == NEXT and self._address_page() == "results":
-            self._turn_to(self._number + 1)
-        elif button == PREVIOUS and self._address_page() == "results":
-            self._turn_to(self._number - 1)
-        elif button == PREVIOUS and self._address_page() == "item":
-            self._turn_to(self._number)
-        elif button in SUB_PAGES:
-            self._page, self._sub = "sub", button
-        else:
-            self._open_item(button)
-
-    def _open_index(self) -> None:
-        self._page = "index"
-        self._query: str = ""
-        self._number: int = 1
-        self._found: list[int] = []
-        self._shown: list[ProductPage] = []
-        self._item: ProductPage | None = None
-        self._sub = ""
-        self._news = ""
-        self._options: dict[str, str] = {}
-        self._visited: set[str] = set()
-
-    def _open_search(self, query: str) -> None:
-        self._query = query
-        if query.split(" ", 1)[0] == "<r>":
-            everything = len(self.store.products)
-            drawn = np.random.default_rng(self._goal.index).permutation(everything) if self._goal else np.empty(0)
-            self._found = drawn[:50].tolist()
-        else:
-            self._found = self.store.search(query)
-        self._turn_to(1)
-
-    def _turn_to(self, number: int) -> None:
-        self._page, self._number = "results", number
-        self._item, self._options = None, {}
-        start = (number - 1) * PAGE_SIZE
-        self._shown = [self.store.page(p) for p in self._found[start : start + PAGE_SIZE]] if number > 0 else []
-        self._news = f"page {number}" if self._found else "no results"
-
-    def _open_item(self, button: str) -> None:
-        if self._page == "results":
-            self._item = next(page for page in self._shown if page.product.asin.lower() == button)
-            self._visited.add(self._item.product.asin)
-            self._news = f"price {self._item.product.price_tag}"
-        elif self._item is not None and self._page == "item":
-            group = self._item.groups[button]
-            self._options[group] = button
-            self._news = f"chosen {group}: {button}"
-        elif self._item is not None:
-            self._news = f"price {self._item.product.price_tag}"
-        self._page = "item"
-
-    def _buy(self) -> None:
-        if self._item is None or self._goal is None:
-            raise ResetNeeded("expected an open item to buy; this state cannot be reached through the pages")
-        bought, wanted = self._item.product, self.store.products[self._goal.position]
-        self._purchase = score_purchase(
-            bought,
-            wanted,
-            self._goal,
-            price=float(self.store.prices[self._item.position]),
-            options=self._options,
-            nouns=(self.store.nouns(bought), self.store.nouns(wanted)),
-            rules=self.rules,
-        )
-        self._page = "done"
-
-    def _address_page(self) -> str:
-        """Which page upstream takes the present one for, by looking for a page's name in its address."""
-        words = self._query.replace(" ", "+")
-        if self._page == "results" or "search_results" in words:
-            return "results"
-        return "item" if self._page == "item" or "item_page" in words else self._page
-
-    # What is seen
-
-    def _observe(self) -> str:
-        if self._is_rich:
-            return self._observe_rich()
-        text = f"WebShop [SEP] {self._header} [SEP] Search" if self._page == "index" else self._observe_text()
-        if self.rules == "upstream":
+        text = f"{'-' * 80}\n{page}\n\nActions: {', '.join(session.actions())}"
+        if self.render_mode != "human":
             return text
-        if self._page == "item" and self._options:
-            text = join([text, "Chosen", *(f"{name}: {value}" for name, value in self._options.items())])
-        return f"{text} [SEP] Invalid action: {self._message}" if self._message else text
-
-    def _observe_text(self) -> str:
-        if self._page == "results":
-            parts = [self._header, "Back to Search", *self._results_head()]
-            return " [SEP] ".join(parts + [page.listing for page in self._shown])
-        if self._page == "item" and self._item:
-            return f"{self._header} [SEP] {self._item.item}"
-        if self._page == "sub" and self._item:
-            head = [self._header, "Back to Search", "< Prev"]
-            return join([*head, *sub_nodes(self._item.product, self._sub)])
-        return join(self._done_nodes())
-
-    def _results_head(self) -> list[str]:
-        head = [f"Page {self._number} (Total results: {len(self._found)})"]
-        return [*head, "< Prev", "Next >"] if self._number > 1 else [*head, "Next >"]
-
-    def _done_nodes(self) -> list[str]:
-        asin = self._item.product.asin if self._item else ""
-        return done_nodes(asin, self._options, self._purchase.reward if self._purchase else 0.0)
-
-    def _observe_rich(self) -> str:
-        notices: list[str] = []
-        if self._page == "index":
-            lines = ["WebShop", "Instruction: ", *self._header_nodes, "[button] Search [button_]"]
-        elif self._page == "done":
-            lines = self._done_nodes()
-        else:
-            lines = ["Instruction:", *self._header_nodes]
-        if self._page == "results":
-            head, *buttons = self._results_head()
-            lines += ["[button] Back to Search [button_]", head, *(f"[button] {b} [button_]" for b in buttons)]
-            for page in self._shown:
-                lines += rich_listing(page.product, is_visited=page.product.asin in self._visited)
-        elif self._page == "item" and self._item:
-            item, notices = rich_item(self._item.product, self._subs, self.address)
-            lines += item
-        elif self._page == "sub" and self._item:
-            lines += ["[button] Back to Search [button_]", "[button] < Prev [button_]"]
-            lines += sub_nodes(self._item.product, self._sub)
-        if self._message and self.rules == "fixed":
-            lines.append(f"Invalid action: {self._message}")
-        return join_rich([*notices, *lines])
-
-    @property
-    def address(self) -> str:
-        """The page's address as upstream would have it, the goal's index for a session."""
-        session = "" if self._goal is None else str(self._goal.index)
-        words = self._query.replace(" ", "+")
-        if self._page == "index":
-            return f"{ADDRESS}/{session}"
-        if self._page == "results":
-            return f"{ADDRESS}/search_results/{session}/{words}/{self._number}"
-        asin = self._item.product.asin if self._item else ""
-        if self._page == "item":
-            return f"{ADDRESS}/item_page/{session}/{asin}/{words}/{self._number}/{json.dumps(self._options)}"
-        if self._page == "sub":
-            sub = self._sub.capitalize()
-            return f"{ADDRESS}/item_sub_page/{session}/{asin}/{words}/{self._number}/{sub}/{self._options}"
-        return f"{ADDRESS}/done/{session}/{asin}/{self._options}"
-
-    def _buttons(self) -> list[str]:
-        if self._page == "index":
-            return [SEARCH]
-        if self._page == "item" and self._item:
-            return list(self._item.buttons)
-        if self._page == "sub":
-            return [BACK, PREVIOUS]
-        if self._page == "done":
-            return []
-        turns = [PREVIOUS, NEXT] if self._number > 1 else [NEXT]
-        return [BACK, *turns, *(page.product.asin.lower() for page in self._shown)]
-
-    def _button_words(self) -> str:
-        buttons = [button for button in self._buttons() if button != SEARCH]
-        return ", ".join(buttons[:12]) + (", …" if len(buttons) > 12 else "") if buttons else "none; search first"
-
-    def _actions(self) -> tuple[str, ...]:
-        if self._page == "item" and self._item:
-            return (*self._item.actions, QUERY_TEMPLATE)
-        if self._page == "results":
-            turns = ("click[< prev]", "click[next >]") if self._number > 1 else ("click[next >]",)
-            return ("click[back to search]", *turns, *(page.listed_as.action for page in self._shown), QUERY_TEMPLATE)
-        if self._page == "sub":
-            return ("click[back to search]", "click[< prev]", QUERY_TEMPLATE)
-        return (QUERY_TEMPLATE,) if self._page == "index" else ()
-
-    def _info(self, stop_reason: str | None) -> dict[str, Any]:
-        info: dict[str, Any] = {
-            "task": self._key,
-            "clickables": self._buttons(),
-            "has_search_bar": self._page == "index",
-            "admissible_actions": self._actions(),
-            "invalid_action": bool(self._message),
-            "message": self._message,
-            "success": self._is_success,
-            "stop_reason": stop_reason,
-        }
-        if self._purchase is not None and self._item is not None:
-            info["reward_components"] = dict(self._purchase.components)
-            info["bought"] = self._item.product.asin
-        return info
+        print(text)
+        return None
 
     def view(self) -> View:
-        """Give the state in brief: page key, news, and every admissible click with a short text."""
-        news = "invalid" if self._message else self._news
-        free = ("search[",)
-        if self._page == "index":
-            return View("index", news, (), free)
-        if self._page == "results":
-            return View(f"results:{self._query}:{self._number}", news, self._result_choices(), free)
-        if self._item is None or self._page == "done":
-            return View("done", f"score {self._purchase.reward:.3g}" if self._purchase else "")
-        asin = self._item.product.asin
-        if self._page == "item":
-            return View(f"item:{asin}", news, self._item.choices, free)
-        if not self._message:
-            news = " ".join(node.strip() for node in sub_nodes(self._item.product, self._sub))[:NEWS_LENGTH]
-        return View(f"sub:{asin}:{self._sub}", news, SUB_CHOICES, free)
+        """Give the state in brief, with every admissible click.
 
-    def _result_choices(self) -> tuple[Choice, ...]:
-        turns = (NEXT_CHOICE, PREVIOUS_CHOICE, BACK_CHOICE) if self._number > 1 else (NEXT_CHOICE, BACK_CHOICE)
-        return (*(page.listed_as for page in self._shown), *turns)
+        `page` names the state whose choices are listed: `index`, `results:<query>:<page>`, `item:<asin>` (the same
+        after an option is clicked), `sub:<asin>:<name>`, `done`.
+        """
+        return self._open_session().view()
 
-    _page: str = "index"
-    _purchase: Purchase | None = None
+    @property
+    def goal(self) -> Goal:
+        """The present episode's hidden goal, for experts and demonstrations.
 
+        Raises:
+            ResetNeeded: no episode has begun.
+        """
+        return self._open_session().goal
 
-NEXT_CHOICE = Choice("click[next >]", "next page")
-PREVIOUS_CHOICE = Choice("click[< prev]", "previous page")
-BACK_CHOICE = Choice("click[back to search]", "back to search")
-SUB_CHOICES = (Choice("click[< prev]", "prev"), BACK_CHOICE)
+    @property
+    def session(self) -> Session:
+        """The episode's state; for experts and tests, to be read only."""
+        return self._open_session()
+
+    def _choose_goal(self, wanted: Any) -> Goal:
+        if wanted is not None:
+            return self.store.goal_of(wanted.key if isinstance(wanted, Task) else str(wanted))
+        split = self.store.splits[self.split]
+        index = int(split.indices[int(self.np_random.integers(len(split.indices)))])
+        return self.store.goal(split.kind, index)
+
+    def _open_session(self) -> Session:
+        if self._session is None:
+            raise ResetNeeded("expected reset() first: no episode has begun")
+        return self._session
+
+    def _observe(self) -> str:
+        session = self._open_session()
+        return observe_rich(session) if self._is_rich else observe_text(session, self._header)
+
+    def _show(self) -> str:
+        if self.render_mode == "human":
+            self.render()
+        return self._observe()
+
+    def _info(self, stop: StopReason | None) -> dict[str, Any]:
+        session = self._open_session()
+        info: dict[str, Any] = {
+            "task": session.goal.key,
+            "clickables": list(session.buttons()),
+            "has_search_bar": session.page == "index",
+            "admissible_actions": session.actions(),
+            "invalid_action": bool(session.message),
+            "message": session.message,
+            "success": session.purchase is not None and session.purchase.reward >= SUCCESS,
+            "stop_reason": None if stop is None else stop.value,
+        }
+        if session.purchase is not None and session.item is not None:
+            info["reward_components"] = dict(session.purchase.components)
+            info["bought"] = session.item.product.asin
+        return info
 
 
 def _check_arguments(mode: str, rules: str, max_turns: int | None, render_mode: str | None) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "NEXT",
     "PAGE_SIZE",
     "PREVIOUS",
+    "QUERY_TEMPLATE",
     "SEARCH",
     "SUB_PAGES",
     "ProductPage",
@@ -39,6 +40,7 @@ SEARCH, BUY, NEXT, PREVIOUS, BACK = "search", "buy now", "next >", "< prev", "ba
 SUB_PAGES = ("description", "features", "reviews", "attributes")
 BLANKS = " \n\t\f\r"
 RATING = "Rating: N.A."
+QUERY_TEMPLATE = "search[<your query>]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class ProductPage:
     """One product's fragments.
 
     `listing` is its part of a results page, `item` the item page below the instruction. `buttons` are upstream's
-    clickables in upstream's order, `actions` the same as actions. `groups` gives the option that a value belongs to;
-    of values that several options have, upstream knows the last.
+    clickables in upstream's order, `actions` as actions, with the search template last. `groups` gives the options that
+    a value belongs to. `button` and `listed_as` are its link on a results page.
     """
 
     product: Product
@@ -56,9 +58,16 @@ class ProductPage:
     item: str
     buttons: tuple[str, ...]
     actions: tuple[str, ...]
-    groups: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...]]
+    subs: tuple[str, ...]
+    button: str
     choices: tuple[Choice, ...]
     listed_as: Choice
+
+    def group_of(self, value: str, chosen: Mapping[str, str]) -> str:
+        """Return the option that clicking `value` sets: the last that has it, as upstream, or one not set to it yet."""
+        groups = self.groups[value]
+        return next((group for group in reversed(groups) if chosen.get(group) != value), groups[-1])
 
 
 def visible(text: str) -> tuple[str, ...]:
@@ -85,10 +94,12 @@ def build_page(product: Product, position: int, *, has_attributes: bool) -> Prod
     subs = SUB_PAGES if has_attributes else SUB_PAGES[:3]
     values = [(value, name) for name, held in product.options for value in held]
     buttons = tuple(dict.fromkeys([BACK, PREVIOUS, *subs, BUY, *(value for value, _ in values)]))
-    groups = dict(values)
+    groups: dict[str, tuple[str, ...]] = {}
+    for value, name in values:
+        groups[value] = (*groups.get(value, ()), name)
     named = [(BUY, BUY), (PREVIOUS, "prev"), (BACK, BACK), *((sub, sub) for sub in subs)]
     reserved = {button for button, _ in named}
-    options = ((value, f"{group}: {value}") for value, group in groups.items() if value and value not in reserved)
+    options = ((value, f"{held[-1]}: {value}") for value, held in groups.items() if value and value not in reserved)
     asin = product.asin.lower()
     return ProductPage(
         product=product,
@@ -96,8 +107,10 @@ def build_page(product: Product, position: int, *, has_attributes: bool) -> Prod
         listing=join(_listing_nodes(product)),
         item=join(_item_nodes(product, subs)),
         buttons=buttons,
-        actions=tuple(f"click[{button}]" for button in buttons if button),
+        actions=(*(f"click[{button}]" for button in buttons if button), QUERY_TEMPLATE),
         groups=groups,
+        subs=subs,
+        button=asin,
         choices=tuple(Choice(f"click[{button}]", text) for button, text in (*named, *options)),
         listed_as=Choice(f"click[{asin}]", f"{product.title} {product.price_tag}"),
     )
