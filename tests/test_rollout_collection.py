@@ -162,12 +162,12 @@ def test_a_policy_that_names_a_stop_which_is_no_budget_has_failed() -> None:
 
 def test_time_is_a_budget_of_its_own() -> None:
     def decide(context: Context) -> Decision:
-        time.sleep(0.03)
+        time.sleep(0.3)
         return never_stop(context)
 
-    [trajectory] = play(requests(1), decide, budget=Budget(wall_clock_s=0.05))
+    [trajectory] = play(requests(1), decide, budget=Budget(wall_clock_s=0.5))
     assert trajectory.stop_reason is StopReason.WALL_CLOCK
-    assert trajectory.elapsed_s > 0.05
+    assert trajectory.elapsed_s > 0.5
     assert len(trajectory.turns) == 2
 
 
