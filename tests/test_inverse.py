@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -60,7 +61,7 @@ def head() -> MetacognitionHead:
     return head
 
 
-def scorer(model: Qwen2ForCausalLM, head: MetacognitionHead, **settings: object) -> ConsistencyScorer:
+def scorer(model: Qwen2ForCausalLM, head: MetacognitionHead | WatchedHead, **settings: object) -> ConsistencyScorer:
     return ConsistencyScorer(model, head, TOKENS, instruction_ids, **settings)
 
 
@@ -100,13 +101,12 @@ def test_bad_rows_are_refused() -> None:
         trace_of(without)
 
 
-def test_collate_labels_the_instruction_and_scores_what_was_not_copied() -> None:
+def test_collate_labels_the_instruction_alone() -> None:
     rows = [inverse_row(Trace(((6, 7, 8),), True), (5, 6, 7, 8), TOKENS), inverse_row(None, (9,), TOKENS)]
     batch = collate(rows, pad_id=0)
     assert batch.ids_BT.tolist() == [[6, 7, 8, 13, 15, 5, 6, 7, 8], [15, 9, 0, 0, 0, 0, 0, 0, 0]]
     assert batch.attention_BT.sum(dim=1).tolist() == [9, 2]
     assert batch.labels_BT.tolist() == [[-100] * 5 + [5, 6, 7, 8], [-100, 9] + [-100] * 7]
-    assert batch.scored_BT.nonzero().tolist() == [[0, 5], [1, 1]]
 
 
 def test_spans_of_three_are_copies_and_spans_of_two_are_not() -> None:
@@ -183,12 +183,29 @@ def test_a_trace_that_copies_the_whole_instruction_scores_exactly_zero(
     assert (score.ics, score.copy_rate) == (0.0, 1.0)
 
 
-def test_scoring_leaves_the_model_as_it_was(model: Qwen2ForCausalLM, head: MetacognitionHead) -> None:
-    model.train()
-    (score,) = scorer(model, head)([trajectory("b", (1, 2))])
-    assert model.training
-    assert isinstance(score.ics, float)
-    assert all(parameter.grad is None for parameter in model.parameters())
+class WatchedHead:
+    """Notes whether a gradient would be kept, and in which mode the model runs."""
+
+    def __init__(self, model: Qwen2ForCausalLM) -> None:
+        self.model, self.seen = model, set()
+
+    def inverse_logits(self, hidden_NH: torch.Tensor, unembedding: torch.nn.Module) -> torch.Tensor:
+        self.seen.add((torch.is_grad_enabled(), self.model.training))
+        return unembedding(hidden_NH)
+
+
+@pytest.mark.parametrize("was_training", [True, False])
+def test_scoring_keeps_no_gradient_and_leaves_the_mode_as_it_was(model: Qwen2ForCausalLM, was_training: bool) -> None:
+    model.train(was_training)
+    watched = WatchedHead(model)
+    scorer(model, watched)([trajectory("b", (1, 2))])
+    assert watched.seen == {(False, False)}
+    assert model.training is was_training
+
+
+def test_a_truncated_episode_is_told_as_a_failure() -> None:
+    truncated = replace(trajectory("b", (1, 2), success=True), stop_reason=StopReason.MAX_TURNS)
+    assert inverse_row(trace_of(truncated), (6,), TOKENS).ids == (1, 2, 14, 15, 6)
 
 
 def test_training_the_inverse_loss_raises_the_score_of_telling_traces(

@@ -93,14 +93,10 @@ class InverseBatch:
     attention_BT: Tensor
     labels_BT: Tensor
     """x's ids at x's own positions, `IGNORED` elsewhere; position t is predicted from t - 1."""
-    scored_BT: Tensor
-    """True at x's tokens that the trace did not copy: what ICS counts."""
 
     def to(self, device: torch.device) -> InverseBatch:
         """Return the batch on another device."""
-        return InverseBatch(
-            self.ids_BT.to(device), self.attention_BT.to(device), self.labels_BT.to(device), self.scored_BT.to(device)
-        )
+        return InverseBatch(self.ids_BT.to(device), self.attention_BT.to(device), self.labels_BT.to(device))
 
 
 def trace_of(trajectory: Trajectory) -> Trace:
@@ -210,11 +206,9 @@ def collate(rows: Sequence[InverseRow], pad_id: int) -> InverseBatch:
     ids_BT = torch.full(shape, pad_id, dtype=torch.long)
     attention_BT = torch.zeros(shape, dtype=torch.long)
     labels_BT = torch.full(shape, IGNORED, dtype=torch.long)
-    scored_BT = torch.zeros(shape, dtype=torch.bool)
     for b, row in enumerate(rows):
         end = len(row.ids)
         ids_BT[b, :end] = torch.tensor(row.ids)
         attention_BT[b, :end] = 1
         labels_BT[b, row.start : end] = torch.tensor(row.ids[row.start :])
-        scored_BT[b, row.start : end] = ~torch.tensor(row.copied)
-    return InverseBatch(ids_BT, attention_BT, labels_BT, scored_BT)
+    return InverseBatch(ids_BT, attention_BT, labels_BT)
