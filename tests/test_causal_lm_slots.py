@@ -19,7 +19,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from policies.causal_lm.slots import SlotCache, check_supported, slot_attention
+from policies.causal_lm.attention import check_supported, slot_attention
+from policies.causal_lm.slots import SlotCache
 
 torch.set_num_threads(1)
 

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from policies.causal_lm.attention import check_supported, slot_attention
 from policies.causal_lm.prompt import Prompt
 from policies.causal_lm.sampling import Draw, Sampler, uniforms
-from policies.causal_lm.slots import Packing, SlotCache, check_supported, slot_attention
+from policies.causal_lm.slots import Packing, SlotCache
 
 __all__ = ["Decoded", "Decoder", "Request"]
 
