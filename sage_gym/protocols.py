@@ -78,8 +78,20 @@ class Student(Policy, Protocol):
         """The meta-cognition head, when it has one."""
         ...
 
+    def foresee(self, contexts: Sequence[Context]) -> list[float]:
+        """Return p_fail of each context before anything is sampled."""
+        ...
+
+    def with_decoding(self, *, temperature: float, restricted: bool) -> Policy:
+        """Return a policy on the same weights that decodes otherwise."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write weights, tokenizer and head into `folder`, all or nothing."""
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """Take over what `save` wrote, in place."""
         ...
 
 

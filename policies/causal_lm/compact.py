@@ -5,8 +5,8 @@
     <obs> news <act> <3>
 
 Each choice is written once, its label token *behind* its text, so that the label's hidden state has read the text
-and can be compared with the instruction; deciding is then copying a label. While the page stays the same, only the
-news is appended and the labels given before still hold. Text is lower-cased; a choice's `group: ` that repeats its
+and can be compared with the instruction; deciding is then copying a label. Labels run on from page to page, so that
+a page shown before keeps its labels: while it stays, and when it is returned to, only the news is appended. Text is lower-cased; a choice's `group: ` that repeats its
 predecessor's is left out. A small model decides with one forward pass a turn on its key-value cache, and a page is
 read once an episode.
 
@@ -15,7 +15,7 @@ Left out: the observation's full text, except for environments without `view`, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "CompactRenderer", "LabelRestriction", "Vocabulary"]
 
-LABEL_COUNT = 96
+LABEL_COUNT = 128
 """Choices beyond so many on one page are not offered."""
 
 SPECIAL_TOKENS = (
@@ -106,11 +106,11 @@ class LabelRestriction:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The choices whose labels hold at present."""
+    """A page as it was shown: its choices hold the labels from `offset` on, around the end."""
 
-    key: str = ""
-    actions: tuple[str, ...] = ()
-    offset: int = 0
+    key: str
+    actions: tuple[str, ...]
+    offset: int
 
 
 @dataclass(slots=True)
@@ -121,32 +121,26 @@ class CompactRenderer:
         vocabulary: of the policy's tokenizer.
         restricted: whether only present labels (and free text where admissible) may be sampled.
         max_context: a prompt that would outgrow it starts a new sequence with the instruction and the present page.
-        label_offset: labels start here; training draws it at random so that every label is learned.
+        first_label: labels start here; training draws it at random so that every label is learned.
     """
 
     vocabulary: Vocabulary
     restricted: bool = True
     max_context: int = 1536
-    label_offset: int = 0
+    first_label: int = 0
     _restrictions: dict[tuple[int, int, bool], LabelRestriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
-        """Append the new page or only its news; start anew when the context would be outgrown."""
+        """Append the new page, or only its news where it was shown; start anew when the context would be outgrown."""
         view = context.view or View(page=f"turn {len(context.turns)}", news=context.observation)
-        last = context.turns[-1] if context.turns else None
-        held = _length_held(context.turns)
-        page = _page_of(last)
-        fits = held > 0
-        if fits:
-            shown = page if page.key == view.page else None
-            ids, page = self._observe(view, shown)
-            fits = held + len(ids) + context.turn_tokens < self.max_context
-        if not fits:
-            body, page = self._observe(view, None)
-            head = (self.vocabulary.task, *self.vocabulary.encode(context.task.instruction))
-            hints = tuple(i for hint in context.hints for i in self.vocabulary.encode(hint)[: self.vocabulary.news_tokens])
-            ids = head + hints + body
-        return self._prompt(context, view, page, ids, is_continuation=fits)
+        held, shown = _sequence_so_far(context.turns)
+        ids, page = self._observe(view, shown)
+        if held and held + len(ids) + context.turn_tokens < self.max_context:
+            return self._prompt(context, view, page, ids, is_continuation=True)
+        ids, page = self._observe(view, [])
+        head = (self.vocabulary.task, *self.vocabulary.encode(context.task.instruction))
+        hints = tuple(i for hint in context.hints for i in self.vocabulary.encode(hint)[: self.vocabulary.news_tokens])
+        return self._prompt(context, view, page, head + hints + ids, is_continuation=False)
 
     def _prompt(
         self, context: Context, view: View, page: Page, ids: tuple[int, ...], *, is_continuation: bool
@@ -161,20 +155,22 @@ class CompactRenderer:
             notes={"page": page.key, "actions": page.actions, "offset": page.offset},
         )
 
-    def _observe(self, view: View, shown: Page | None) -> tuple[tuple[int, ...], Page]:
+    def _observe(self, view: View, shown: Sequence[Page]) -> tuple[tuple[int, ...], Page]:
+        """Give the ids of an observation and the page whose labels hold."""
         vocabulary = self.vocabulary
         ids = [vocabulary.obs, *vocabulary.encode(view.news)[: vocabulary.news_tokens]]
-        if shown is not None:
-            return (*ids, vocabulary.act), shown
-        group = ""
+        known = next((page for page in _alive(shown) if page.key == view.page), None)
+        if known is not None:
+            return (*ids, vocabulary.act), known
         offered = view.choices[:LABEL_COUNT]
+        offset = (shown[-1].offset + len(shown[-1].actions)) % LABEL_COUNT if shown else self.first_label
+        group = ""
         for index, choice in enumerate(offered):
             head, colon, rest = choice.text.partition(": ")
             ids += vocabulary.encode_choice(rest if colon and head == group else choice.text)
-            ids.append(vocabulary.labels[(index + self.label_offset) % LABEL_COUNT])
+            ids.append(vocabulary.labels[(index + offset) % LABEL_COUNT])
             group = head if colon else ""
-        page = Page(view.page, tuple(choice.action for choice in offered), self.label_offset)
-        return (*ids, vocabulary.act), page
+        return (*ids, vocabulary.act), Page(view.page, tuple(choice.action for choice in offered), offset)
 
     def _restriction(self, page: Page, has_free: bool) -> LabelRestriction:
         key = (page.offset, len(page.actions), has_free)
@@ -198,21 +194,32 @@ class CompactRenderer:
         return Reading(words, f"{free[0]}{words}]" if len(free) == 1 else f"{words}]")
 
 
-def _page_of(last: Turn | None) -> Page:
-    if last is None:
-        return Page()
-    notes = last.decision.notes
-    return Page(str(notes.get("page", "")), tuple(notes.get("actions", ())), int(notes.get("offset", 0)))
-
-
-def _length_held(turns: Sequence[Turn]) -> int:
-    """Count the tokens of the sequence that the last decision ended; 0 where there is none to continue."""
-    total = 0
+def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:
+    """Return the length in tokens of the sequence that the last decision ended, and the pages shown in it, in order."""
+    length, shown = 0, list[Page]()
     for turn in reversed(turns):
-        ledger = turn.decision.ledger
+        ledger, notes = turn.decision.ledger, turn.decision.notes
         if ledger is None:
-            return 0
-        total += len(ledger.prompt_ids) + len(ledger.sampled_ids)
+            return 0, []
+        length += len(ledger.prompt_ids) + len(ledger.sampled_ids)
+        shown.append(Page(str(notes["page"]), tuple(notes["actions"]), int(notes["offset"])))
         if not ledger.is_continuation:
-            return total
-    return 0
+            return length, _first_showings(reversed(shown))
+    return 0, []
+
+
+def _first_showings(pages: Iterable[Page]) -> list[Page]:
+    """Leave out the turns on which a page was only returned to."""
+    return list(dict.fromkeys(pages))
+
+
+def _alive(shown: Sequence[Page]) -> list[Page]:
+    """Return the pages whose labels no later page has taken over."""
+    alive: list[Page] = []
+    later = 0
+    for page in reversed(shown):
+        later += len(page.actions)
+        if later > LABEL_COUNT:
+            break
+        alive.append(page)
+    return alive

@@ -91,6 +91,9 @@ class SlotCache(Cache):
             raise ValueError(f"expected a slot in use below {self.shape[0]}, got {slot}; release each slot once")
         self.lengths[slot] = 0
         self._free.append(slot)
+        if len(self._free) == self.shape[0]:
+            # slots are given in the same order after every batch of episodes, so that a resumed run repeats it exactly
+            self._free.sort(reverse=True)
 
     def common_prefix(self, slot: int, ids: np.ndarray) -> int:
         """Count the leading tokens of `ids` that the slot holds already."""

@@ -115,7 +115,7 @@ def imitate(
     settings: ImitationSettings,
     *,
     report: Callable[[int, float, float], None],
-    start: int = 0,
+    stop: int | None = None,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> torch.optim.Optimizer:
     """Train for `settings.steps` steps in bf16 autocast with fp32 master weights.
@@ -125,8 +125,8 @@ def imitate(
         batches: an endless stream.
         settings: see there.
         report: called after each step with (step, loss in nats, tokens a second so far).
-        start: step to go on from; with `optimizer` for its state.
-        optimizer: made here when None.
+        stop: end after so many steps, on the schedule of all of them.
+        optimizer: one to go on with; made here when None.
     """
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
@@ -138,7 +138,7 @@ def imitate(
     )
     model.train()
     began, tokens = time.perf_counter(), 0
-    for step in range(start, settings.steps):
+    for step in range(settings.steps if stop is None else stop):
         batch = next(batches)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, settings)

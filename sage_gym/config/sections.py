@@ -74,8 +74,13 @@ class Executor(Section):
 class Rollout(Section):
     """How episodes are collected, and their four separate budgets."""
 
+    split: str = Field(default="train", min_length=1)
+    """The split that tasks are drawn from."""
     tasks_per_round: int = Field(default=64, ge=1)
-    """Tasks drawn from the train split in each round."""
+    """Tasks of a round."""
+    pool: int = Field(default=4, ge=1)
+    """Curriculum: so many times the tasks are drawn, forecast before anything is played, and the most learnable
+    favoured, by 4 p (1 - p); 1 takes them as they come."""
     group_size: int = Field(default=4, ge=1)
     """Episodes of each task in a round."""
     concurrency: int = Field(default=32, ge=1)
@@ -172,15 +177,28 @@ class Reinforce(Section):
     """A probability ratio above 1 + clip_high gets no further push up."""
     kl: float = Field(default=0.02, ge=0.0)
     """Weight of KL(student || reference)."""
-    baseline: Literal["forecast", "group", "none"] = "forecast"
-    """What is subtracted from the return: V = 1 - p_fail read before any token, the group's mean, or nothing."""
+    entropy: float = Field(default=0.0, ge=0.0)
+    """Weight of the entropy bonus."""
+    baseline: Literal["group", "forecast", "turn", "none"] = "group"
+    """What is subtracted from the return: the mean of the task's other episodes, V = 1 - p_fail of the first prompt,
+    V of each decision's own prompt, or nothing."""
+    success_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Weight of success in the return; the environment's R has the rest."""
     eta_ics: float = Field(default=0.0, ge=0.0)
     """Weight of the Inverse Consistency Score in the return."""
+    lambda_forecast: float = Field(default=0.1, ge=0.0)
+    """Weight of the failure forecast's loss, on every finished episode."""
+    settled_share: float = Field(default=0.25, gt=0.0, le=1.0)
+    """Share of the episodes without advantage that still train the forecast, weighed up by its inverse."""
 
 
 class Evaluate(Section):
     """How the student alone is judged."""
 
+    test_split: str = Field(default="test", min_length=1)
+    """The split that is played once, at the end."""
+    select_split: str = Field(default="select", min_length=1)
+    """The split that promotion, calibration and pilots use."""
     select_tasks: int = Field(default=200, ge=1)
     """Tasks of the select split, played after every round: promotion, calibration and stopping."""
     test_tasks: int = Field(default=200, ge=1)
@@ -198,6 +216,8 @@ class Promotion(Section):
     """How much worse than the incumbent, and than the best so far, the lower bound may lie (share of tasks)."""
     confidence: float = Field(default=0.9, gt=0.5, lt=1.0)
     """Of the paired difference's lower bound."""
+    patience: int = Field(default=2, ge=0)
+    """Rounds that a student may go on without being promoted, before training returns to the incumbent."""
 
 
 def _mend_off(value: object) -> object:

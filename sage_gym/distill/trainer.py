@@ -18,6 +18,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from sage_gym.distill.batches import TrainingBatch
@@ -211,6 +212,7 @@ def train_steps(
             logging_strategy="no",
             report_to=[],
             disable_tqdm=True,
+            log_level="error",
             seed=seed,
             use_cpu=not torch.cuda.is_available(),
             dataloader_pin_memory=False,
@@ -219,6 +221,7 @@ def train_steps(
         trainer = DistillationTrainer(
             model, head, reference, objective, batches, tokenizer, args, (optimizer, schedule)
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     model.__dict__.pop("forward", None)
     model.eval()

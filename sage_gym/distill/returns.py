@@ -1,0 +1,108 @@
+"""From scored trajectories to the advantage of each sampled token.
+
+The return is a named mixture of the environment's R, success and ICS; the baseline is read before any token it is
+subtracted for, so that the gradient stays unbiased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sage_gym.distill.estimators import leave_one_out
+from sage_gym.distill.rows import Example, rows_of
+from sage_gym.selection.scoring import has_succeeded
+from sage_gym.types import Trajectory
+
+__all__ = ["ReturnSettings", "Returns", "examples_for_distillation", "examples_for_gradient", "returns_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnSettings:
+    """What an episode is worth, and what is subtracted.
+
+    Args:
+        success_share: weight of success; R has the rest.
+        eta_ics: weight of the Inverse Consistency Score, added.
+        baseline: `group` (mean of the task's other episodes), `forecast` (V of the first prompt), `turn` (V of each
+            decision's own prompt), or `none`.
+    """
+
+    success_share: float = 0.5
+    eta_ics: float = 0.0
+    baseline: str = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """Return and baseline of each of B trajectories; `baselines_BK` one for each turn."""
+
+    returns_B: NDArray[np.float64]
+    baselines_BK: tuple[NDArray[np.float64], ...]
+    scale: float
+    """Standard deviation of all advantages, which they are divided by; one number a round keeps the direction."""
+
+
+def returns_of(
+    trajectories: Sequence[Trajectory], settings: ReturnSettings, ics: Mapping[str, float] | None = None
+) -> Returns:
+    """Value each trajectory and its turns' baselines.
+
+    Raises:
+        ValueError: a baseline from forecasts, and a decision without one.
+    """
+    share = settings.success_share
+    returns_B = np.array([(1 - share) * t.reward + share * has_succeeded(t) for t in trajectories])
+    if settings.eta_ics:
+        scores_B = np.array([(ics or {}).get(t.id, 0.0) for t in trajectories])
+        returns_B = returns_B + settings.eta_ics * scores_B
+    baselines = _baselines(trajectories, returns_B, settings.baseline)
+    advantages = np.concatenate([value - base for value, base in zip(returns_B, baselines, strict=True)])
+    return Returns(returns_B, baselines, float(advantages.std()) or 1.0)
+
+
+def _baselines(
+    trajectories: Sequence[Trajectory], returns_B: NDArray[np.float64], kind: str
+) -> tuple[NDArray[np.float64], ...]:
+    if kind in ("forecast", "turn"):
+        values = [_values(t) for t in trajectories]
+        return tuple(v if kind == "turn" else np.full(len(v), v[0] if len(v) else 0.0) for v in values)
+    constant_B = np.zeros(len(trajectories))
+    if kind == "group":
+        names = {key: index for index, key in enumerate(dict.fromkeys(t.task.key for t in trajectories))}
+        group_B = torch.tensor([names[t.task.key] for t in trajectories])
+        constant_B = leave_one_out(torch.from_numpy(returns_B), group_B).numpy()
+    return tuple(np.full(len(t.turns), b) for t, b in zip(trajectories, constant_B, strict=True))
+
+
+def _values(trajectory: Trajectory) -> NDArray[np.float64]:
+    """Return V = 1 - p_fail at each decision's last prompt token."""
+    forecasts = [turn.decision.p_fail_before for turn in trajectory.turns]
+    if any(p is None for p in forecasts):
+        raise ValueError(f"{trajectory.id}: a baseline from forecasts needs p_fail_before on every decision")
+    return 1.0 - np.array(forecasts, dtype=np.float64)
+
+
+def examples_for_gradient(trajectories: Sequence[Trajectory], returns: Returns, *, tolerance: float = 1e-6) -> list[Example]:
+    """Make the second stage's examples; rows whose advantages are all 0 still train the forecast, with weight 0."""
+    examples = []
+    for trajectory, value, base_K in zip(trajectories, returns.returns_B, returns.baselines_BK, strict=True):
+        failed = float(not has_succeeded(trajectory))
+        for row in rows_of(trajectory):
+            advantage_N = ((value - base_K[row.turn_N]) / returns.scale).astype(np.float32)
+            moves = bool(len(advantage_N) and np.abs(advantage_N).max() > tolerance)
+            examples.append(Example(row, float(moves), advantage_N, failed))
+    return examples
+
+
+def examples_for_distillation(trajectories: Sequence[Trajectory], weights: Mapping[str, float]) -> list[Example]:
+    """Make the first stage's examples: selected ones with their weight, all others with weight 0 for the forecast."""
+    return [
+        Example(row, weights.get(t.id, 0.0), None, float(not has_succeeded(t)))
+        for t in trajectories
+        for row in rows_of(t)
+    ]

@@ -1,0 +1,139 @@
+"""The two stages of a round's training: distillation of what selection kept, and policy gradient in a trust region."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from sage_gym.config.sections import Distil, Reinforce
+from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
+from sage_gym.distill.returns import ReturnSettings, examples_for_distillation, examples_for_gradient, returns_of
+from sage_gym.distill.rows import Example
+from sage_gym.distill.trainer import Objective, train_steps
+from sage_gym.protocols import Student
+from sage_gym.selection import Selection
+from sage_gym.types import Trajectory
+
+__all__ = ["StageResult", "distil", "make_optimizer", "reinforce"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage did: named means of its losses, and the sampled tokens that carried weight."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    tokens_trained: int = 0
+
+
+def make_optimizer(student: Student, *, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
+    """Make the run's one optimizer over the student's weights and its head's; it lives from round to round."""
+    parameters = [p for p in student.model.parameters() if p.requires_grad]
+    groups = [{"params": parameters}]
+    if student.head is not None:
+        groups.append({"params": [p for p in student.head.parameters() if p.requires_grad]})
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=fused)
+
+
+def distil(
+    student: Student,
+    collected: Sequence[Trajectory],
+    selection: Selection,
+    settings: Distil,
+    optimizer: torch.optim.Optimizer,
+    *,
+    seed: int,
+) -> StageResult:
+    """Train on what selection kept, with its weights; the forecast learns from every finished episode."""
+    weights = {verdict.trajectory_id: verdict.weight for verdict in selection.verdicts if verdict.kept}
+    finished = [t for t in collected if not t.is_infrastructure]
+    examples = examples_for_distillation(finished, weights)
+    if not settings.lambda_forecast or student.head is None:
+        examples = [example for example in examples if example.weight > 0]
+    objective = Objective(
+        cross_entropy=1.0 if weights else 0.0, forecast=settings.lambda_forecast, kl=settings.lambda_kl if weights else 0.0
+    )
+    return _train(
+        student, examples, objective, optimizer, name="distil", epochs=settings.epochs, clip=settings.max_grad_norm,
+        step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed,
+    )  # fmt: skip
+
+
+def reinforce(
+    student: Student,
+    collected: Sequence[Trajectory],
+    settings: Reinforce,
+    optimizer: torch.optim.Optimizer,
+    *,
+    seed: int,
+    ics: dict[str, float] | None = None,
+) -> StageResult:
+    """Take policy-gradient steps on the student's own finished episodes."""
+    finished = [t for t in collected if not t.is_infrastructure]
+    returns = returns_of(finished, ReturnSettings(settings.success_share, settings.eta_ics, settings.baseline), ics)
+    examples = examples_for_gradient(finished, returns)
+    settled = sum(example.weight == 0 for example in examples)
+    if settings.settled_share < 1.0:
+        examples = _thin(examples, settings.settled_share, seed)
+    objective = Objective(
+        policy_gradient=1.0,
+        forecast=settings.lambda_forecast,
+        kl=settings.kl,
+        entropy=settings.entropy,
+        clip_low=settings.clip_low,
+        clip_high=settings.clip_high,
+    )
+    result = _train(
+        student, examples, objective, optimizer, name="reinforce", epochs=settings.epochs, clip=settings.max_grad_norm,
+        step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed,
+    )  # fmt: skip
+    result.metrics["reinforce/settled_share"] = settled / max(1, len(finished))
+    return result
+
+
+def _thin(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
+    """Keep only a share, by lot, of the rows that train the forecast alone, and weigh those up to stay unbiased."""
+    rng = np.random.default_rng([seed, 7])
+    kept = []
+    for example in examples:
+        if example.weight > 0:
+            kept.append(example)
+        elif rng.random() < share:
+            kept.append(Example(example.row, 0.0, example.advantage_N, example.failed, 1.0 / share))
+    return kept
+
+
+def _train(
+    student: Student,
+    examples: Sequence[Example],
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    *,
+    name: str,
+    epochs: int,
+    clip: float,
+    step_tokens: int,
+    learning_rate: float,
+    seed: int,
+) -> StageResult:
+    if not any(example.weight > 0 for example in examples):
+        return StageResult({f"{name}/steps": 0.0})
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    reference = copy.deepcopy(student.model).eval().requires_grad_(False) if objective.kl else None
+    pad = student.tokenizer.pad_token_id or 0
+    batches: list[TrainingBatch] = []
+    for epoch in range(epochs):
+        steps = plan_steps(examples, step_tokens=step_tokens, seed=seed + epoch)
+        batches += [collate(step, pad=pad) for step in steps]
+    losses = train_steps(
+        student.model, student.head, reference, objective, batches, student.tokenizer, optimizer, clip=clip, seed=seed
+    )
+    metrics = {f"{name}/{part if part != 'cross_entropy' else 'loss'}": value for part, value in losses.items()}
+    metrics[f"{name}/steps"] = float(len(batches))
+    trained = sum(len(example.row.sampled_N) for example in examples if example.weight > 0)
+    return StageResult(metrics, trained * epochs)
