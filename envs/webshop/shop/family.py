@@ -71,9 +71,9 @@ class Phrasing:
         return {"plain": self.plain, "with": self.having, "for": self.suited}[role]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class World:
-    """A shop's families and phrasing, as drawn for one seed."""
+    """A shop's families and phrasing, as drawn for one seed. Compared by identity: hashing every word is slow."""
 
     name: str
     seed: int

@@ -140,6 +140,8 @@ def draw_draft(world: World, index: int) -> Draft:
 
 KEPT_SHARE = 0.22
 """Chance that a sibling keeps an option value of its line."""
+VALUES_SHAPES = ((1.2, 1.0), (1.1, 0.7), (0.0, 0.7))
+"""Parameters of the log-normal number of values beyond a group's least, for the first, second and later groups."""
 LINE_WEIGHTS = (14, 22, 22, 16, 12, 8, 6)
 VARIED_WEIGHTS = (65, 22, 13)
 """How many attributes (0 to 2) a sibling has changed."""
@@ -162,7 +164,7 @@ def _wanted(attributes: Sequence[Attribute], rng: Random) -> tuple[Attribute, ..
 
 
 def _offers(groups: Sequence[OptionGroup], rng: Random) -> list[Offer]:
-    """Draw a line's options. One line in sixteen has none; one group in thirty is listed without values, as upstream's."""
+    """Draw a line's options. One line in sixteen has none; one group in thirty is listed without values."""
     if rng.random() < 1 / 16:
         return []
     chosen = [group for group in groups if rng.random() < 0.88]
@@ -172,8 +174,8 @@ def _offers(groups: Sequence[OptionGroup], rng: Random) -> list[Offer]:
 
 
 def _values(group: OptionGroup, at: int, rng: Random) -> tuple[str, ...]:
-    """Draw a product's values; later groups (`at` from 2) hold few, or combinations would run into thousands."""
-    more = rng.lognormvariate(1.1, 0.8) if at < 2 else rng.lognormvariate(0.0, 0.7)
+    """Draw the values of group number `at`; later ones hold few, or combinations would run into thousands."""
+    more = rng.lognormvariate(*VALUES_SHAPES[min(at, len(VALUES_SHAPES) - 1)])
     count = min(group.high, len(group.values), group.low + int(more))
     return _in_order(rng.sample(group.values, count), group)
 

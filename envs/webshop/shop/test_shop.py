@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from envs.webshop.shop import write_catalog
+from envs.webshop.shop.catalog import draw_product, item_record, open_world
+from envs.webshop.shop.family import World
 from sage_gym.errors import UnknownNameError
 
 SIZE = 400
@@ -76,3 +81,153 @@ def test_an_unknown_world_is_answered_with_the_known_ones(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="at least 1 product, got size=0"):
         write_catalog(tmp_path, size=0)
     assert not list(tmp_path.iterdir())
+
+
+PRODUCT_KEYS = [
+    *("name", "full_description", "pricing", "images", "product_category", "average_rating", "small_description"),
+    *("customization_options", "asin", "category", "query", "page"),
+]
+VALUE_KEYS = ["is_selected", "url", "value", "price_string", "price", "image"]
+
+
+def test_products_are_records_of_upstreams_shape(shop: Path) -> None:
+    products, instructions, _ = read(shop)
+    assert json.loads((shop / "items_human_ins.json").read_text("utf-8")) == {}
+    for product in products:
+        assert list(product) == PRODUCT_KEYS
+        assert re.fullmatch(r"B0[0-9A-Z]{8}", product["asin"])
+        assert re.fullmatch(r"\$\d+\.\d+( to \$\d+\.\d+)?", product["pricing"])
+        assert all(isinstance(bullet, str) and bullet for bullet in product["small_description"])
+        groups = product["customization_options"]
+        assert groups == "" or (0 < len(groups) <= 4)
+        for values in (groups or {}).values():
+            assert values is None or all(list(value) == VALUE_KEYS and value["value"] for value in values)
+    for record in instructions.values():
+        assert list(record) in (["attributes"], ["attributes", "instruction", "instruction_attributes"])
+
+
+def test_titles_options_and_instructions_have_the_public_sets_spread(shop: Path) -> None:
+    products, instructions, _ = read(shop)
+    titles = sorted(len(product["name"]) for product in products)
+    assert titles[SIZE // 20] > 60
+    assert 85 < titles[SIZE // 2] < 130
+    assert titles[-1] <= 200
+    counts = [len(v) for p in products for v in (p["customization_options"] or {}).values() if v]
+    assert max(counts) >= 15
+    assert sorted(counts)[len(counts) // 2] <= 6
+    assert any(None in (p["customization_options"] or {}).values() for p in products)
+    asked = Counter(len(record.get("instruction_attributes", ())) for record in instructions.values())
+    assert set(asked) == {0, 1, 2, 3, 4, 5, 6}
+    assert asked.most_common(1)[0][0] == 2
+    assert 0.15 < asked[0] / SIZE < 0.3
+
+
+def test_an_instruction_names_its_attributes_around_the_product_type(shop: Path) -> None:
+    products, instructions, _ = read(shop)
+    for product in products:
+        record = instructions[product["asin"]]
+        if "instruction" not in record:
+            continue
+        wanted = record["instruction_attributes"]
+        assert set(wanted) <= set(record["attributes"])
+        before, _, after = record["instruction"].partition(product["query"])
+        assert before.startswith("Find me ")
+        rest = re.split(", ", before.removeprefix("Find me ").strip()) if before != "Find me " else []
+        for mark in (" with ", " for "):
+            if after.startswith(mark):
+                stated, _, after = after.removeprefix(mark).partition(" for ")
+                after = f" for {after}" if after else ""
+                rest += stated.split(", ")
+        assert rest == wanted
+
+
+def test_siblings_make_a_search_return_right_and_nearly_right_products(shop: Path) -> None:
+    products, instructions, _ = read(shop)
+    shared = Counter(product["query"] for product in products)
+    assert sum(count >= 5 for count in shared.values()) / len(shared) > 0.9
+    rivals = 0
+    goals = [p for p in products if instructions[p["asin"]].get("instruction") and p["customization_options"]]
+    for goal in goals:
+        wanted = set(instructions[goal["asin"]]["instruction_attributes"])
+        options = {v["value"] for values in goal["customization_options"].values() for v in values or ()}
+        for other in products:
+            if (
+                other["query"] != goal["query"]
+                or other is goal
+                or not wanted <= set(instructions[other["asin"]]["attributes"])
+            ):
+                continue
+            offered = {v["value"] for values in (other["customization_options"] or {}).values() for v in values or ()}
+            if options - offered:
+                rivals += 1
+                break
+    assert rivals / len(goals) > 0.4
+
+
+def test_the_worlds_share_no_type_attribute_brand_category_or_option_value() -> None:
+    shared = vocabulary(open_world("embedded", seed=0, size=1000))
+    for seed in range(3):
+        other = vocabulary(open_world("nano", seed=seed, size=1000))
+        for kind, texts in shared.items():
+            assert texts
+            assert not texts & other[kind], f"{kind}, seed {seed}"
+
+
+def vocabulary(world: World) -> dict[str, set[str]]:
+    families = world.families
+    types = " ".join(text for f in families for text in (f.query, *f.nouns)).lower()
+    return {
+        "product type": {text.lower() for f in families for text in (f.query, *f.nouns)},
+        "word of a product type": set(re.findall(r"[a-z]{2,}", types)),
+        "attribute": {a.text.lower() for f in families for a in f.attributes},
+        "brand": {brand.lower() for f in families for brand in f.brands},
+        "category": {text.lower() for f in families for text in (f.department, f.path)},
+        "option value": {value.lower() for f in families for group in f.options for value in group.values},
+    }
+
+
+def test_each_seed_of_nano_has_other_words() -> None:
+    first, second = (vocabulary(open_world("nano", seed=seed, size=1000)) for seed in (0, 1))
+    assert len(first["product type"] & second["product type"]) < 0.05 * len(first["product type"])
+    assert len(first["attribute"] & second["attribute"]) < 0.1 * len(first["attribute"])
+    assert len(first["brand"] & second["brand"]) < 0.05 * len(first["brand"])
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_product_drawn_alone_is_the_one_in_the_file(world: str, tmp_path: Path) -> None:
+    write_catalog(tmp_path, size=80, seed=5, world=world)
+    products, instructions, splits = read(tmp_path, 80)
+    drawn = open_world(world, seed=5, size=80)
+    for index in (79, 3, 41):
+        product = draw_product(drawn, index)
+        assert json.loads(json.dumps(item_record(product))) == products[index]
+        assert product.draft.asin in splits[product.draft.split]
+        assert instructions[product.draft.asin]["attributes"] == [a.text for a in product.draft.attributes]
+
+
+def test_a_shop_is_streamed_and_never_held(tmp_path: Path) -> None:
+    write_catalog(tmp_path, size=10)
+    tracemalloc.start()
+    write_catalog(tmp_path, size=1500)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (tmp_path / "items_shuffle_1500.json").stat().st_size / 3
+
+
+def test_five_thousand_products_have_as_many_identifiers(tmp_path: Path) -> None:
+    write_catalog(tmp_path, size=5000)
+    products, _, splits = read(tmp_path, 5000)
+    assert len({product["asin"] for product in products}) == 5000
+    assert sum(map(len, splits.values())) == 5000
+    assert len({product["name"] for product in products}) > 4950
+
+
+def test_a_failed_write_leaves_the_old_shop_as_it_was(tmp_path: Path) -> None:
+    write_catalog(tmp_path, size=30)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    blocked = tmp_path / "items_human_ins.json.part"
+    blocked.mkdir()
+    with pytest.raises(OSError, match="items_human_ins"):
+        write_catalog(tmp_path, size=30, seed=1)
+    blocked.rmdir()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-__all__ = ["invent_brand", "invent_word"]
+__all__ = ["invent_word"]
 
 # Repeated sounds are the commoner ones.
 ONSETS: tuple[str, ...] = (
@@ -39,22 +39,3 @@ def invent_word(rng: Random) -> str:
             word += rng.choice(ENDINGS)
         if 3 <= len(word) <= 11:
             return word
-
-
-def invent_brand(rng: Random) -> str:
-    """Return a pseudo-word dressed as a brand: `Velmarin`, `KROVIT`, `TwaSkell`, `Glee & Morb`, `Zunt9`, `O-Plim`."""
-    word, other = invent_word(rng), invent_word(rng)
-    shape = rng.random()
-    if shape < 0.45:
-        return word.capitalize()
-    if shape < 0.62:
-        return word.upper()
-    if shape < 0.76:
-        return word[:6].capitalize() + other[:6].capitalize()
-    if shape < 0.84:
-        return f"{word.capitalize()} & {other.capitalize()}"
-    if shape < 0.91:
-        return f"{word.capitalize()} {other.capitalize()}"
-    if shape < 0.96:
-        return f"{word.capitalize()}{rng.randint(2, 99)}"
-    return f"{rng.choice('AEIOUXZ')}-{word.capitalize()}"
