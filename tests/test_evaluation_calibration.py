@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sage_gym.evaluation.auroc import auroc, auroc_difference, plain_auroc
+from sage_gym.evaluation.auroc import auroc, auroc_difference, weighted_auroc
 from sage_gym.evaluation.calibration import calibration_error, decompose_brier, judge_forecasts, reliability_table
 
 
@@ -32,7 +32,10 @@ def test_auroc_and_delong_variance_agree_with_all_pairs_and_scikit_learn(seed):
     interval = auroc(y.astype(bool).tolist(), p.tolist())
     assert interval.value == pytest.approx(area)
     assert interval.value == pytest.approx(roc_auc_score(y, p))
-    assert plain_auroc(y, p) == pytest.approx(area)
+    assert weighted_auroc(y, p, np.ones(len(y))) == pytest.approx(area)
+    twice = np.random.default_rng(seed).integers(0, 3, size=len(y))
+    repeated = brute_force(np.repeat(y, twice), np.repeat(p, twice))[0]
+    assert weighted_auroc(y, p, twice.astype(float)) == pytest.approx(repeated)
     assert (interval.high - interval.low) / 2 == pytest.approx(1.959964 * deviation, rel=1e-5)
 
 

@@ -12,7 +12,7 @@ from scipy.stats import norm, rankdata
 
 from sage_gym.evaluation.intervals import Floats, Interval
 
-__all__ = ["AurocDifference", "auroc", "auroc_difference", "plain_auroc"]
+__all__ = ["AurocDifference", "auroc", "auroc_difference", "weighted_auroc"]
 
 
 class AurocDifference(BaseModel):
@@ -68,13 +68,16 @@ def auroc_difference(
     return AurocDifference(difference=difference, low=difference - half, high=difference + half, p=p)
 
 
-def plain_auroc(labels: Floats, forecasts: Floats) -> float | None:
-    """Return the area alone, for resampling; None with one class only."""
-    positives = labels > 0.5
-    m, n = int(positives.sum()), int((~positives).sum())
-    if m == 0 or n == 0:
+def weighted_auroc(labels: Floats, forecasts: Floats, weights: Floats) -> float | None:
+    """Return the area with rows counted `weights` times, for resampling; None with one class only."""
+    _, codes = np.unique(forecasts, return_inverse=True)
+    positives = np.bincount(codes, weights=weights * labels)
+    negatives = np.bincount(codes, weights=weights * (1.0 - labels))
+    pairs = float(positives.sum() * negatives.sum())
+    if pairs == 0.0:
         return None
-    return float((rankdata(forecasts)[positives].sum() - m * (m + 1) / 2) / (m * n))
+    below = np.cumsum(negatives) - negatives
+    return float((positives * (below + 0.5 * negatives)).sum() / pairs)
 
 
 def _placements(labels: Sequence[bool], forecasts: Sequence[float]) -> tuple[float, Floats, Floats] | None:

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sage_gym.evaluation.auroc import AurocDifference, auroc_difference, plain_auroc
+from sage_gym.evaluation.auroc import AurocDifference, auroc_difference, weighted_auroc
 from sage_gym.evaluation.calibration import ForecastQuality, judge_forecasts
 from sage_gym.evaluation.intervals import Floats, Interval, cluster_bootstrap
 from sage_gym.evaluation.metrics import family_of
@@ -142,7 +142,7 @@ def _every_turn(trajectories: Sequence[Trajectory], seed: int) -> Interval | Non
     clusters = [key for _, _, key in rows]
     if not rows:
         return None
-    return cluster_bootstrap(lambda index: plain_auroc(labels[index], forecasts[index]), clusters, seed=seed)
+    return cluster_bootstrap(lambda weights: weighted_auroc(labels, forecasts, weights), clusters, seed=seed)
 
 
 FEATURES: dict[str, Callable[[Trajectory], float]] = {

@@ -77,33 +77,37 @@ def resampled_means(
 
 
 def cluster_bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float | None],
+    statistic: Callable[[Floats], float | None],
     clusters: Sequence[str],
     *,
     seed: int,
     level: float = 0.95,
     resamples: int = 1000,
 ) -> Interval | None:
-    """Return any statistic of row indices with a percentile bootstrap interval that draws whole clusters.
+    """Return any statistic of weighted rows with a percentile bootstrap interval that draws whole clusters.
 
-    `statistic` gives None where a resample does not define it (one class only, say); those are drawn no further.
-    Returns None where the statistic is undefined on all rows, or on more than half of the resamples.
+    Args:
+        statistic: of the rows' weights (how often each was drawn); None where they do not define it
+            (one class only, say): such a resample is passed over.
+        clusters: of each row.
+        seed: of the resampling.
+        level: of the interval.
+        resamples: how many.
+
+    Returns:
+        None where the statistic is undefined on all rows, or on more than half of the resamples.
     """
-    value = statistic(np.arange(len(clusters)))
+    value = statistic(np.ones(len(clusters)))
     if value is None:
         return None
     _, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    order = np.argsort(codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    generator = np.random.default_rng(seed)
-    found = []
-    for _ in range(resamples):
-        chosen = generator.integers(0, len(members), size=len(members))
-        if (drawn := statistic(np.concatenate([members[i] for i in chosen]))) is not None:
-            found.append(drawn)
+    size = int(codes.max()) + 1
+    draws = np.random.default_rng(seed).integers(0, size, size=(resamples, size))
+    drawn = (statistic(np.bincount(draw, minlength=size)[codes].astype(float)) for draw in draws)
+    found = [one for one in drawn if one is not None]
     if len(found) * 2 < resamples:
         return None
-    return _percentile(value, np.array(found), level, len(clusters), f"bootstrap of {len(members)} clusters")
+    return _percentile(value, np.array(found), level, len(clusters), f"bootstrap of {size} clusters")
 
 
 def _percentile(value: float, draws: Floats, level: float, n: int, method: str) -> Interval:

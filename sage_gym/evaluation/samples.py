@@ -56,7 +56,7 @@ def sample_trajectory(trajectory: Trajectory, title: str) -> TrajectorySample:
         title=title,
         id=trajectory.id,
         task=trajectory.task.key,
-        instruction=trajectory.task.instruction,
+        instruction=_cut(trajectory.task.instruction),
         policy=trajectory.policy,
         success=has_succeeded(trajectory),
         reward=trajectory.reward,
@@ -106,4 +106,6 @@ def _sample_turn(turn: Turn) -> TurnSample:
 
 
 def _cut(text: str) -> str:
+    # a lone surrogate cannot be written as UTF-8
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
