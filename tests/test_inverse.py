@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -61,8 +61,8 @@ def head() -> MetacognitionHead:
     return head
 
 
-def scorer(model: Qwen2ForCausalLM, head: MetacognitionHead | WatchedHead, **settings: object) -> ConsistencyScorer:
-    return ConsistencyScorer(model, head, TOKENS, instruction_ids, **settings)
+def scorer(model: Qwen2ForCausalLM, head: MetacognitionHead | WatchedHead, **limits: object) -> ConsistencyScorer:
+    return ConsistencyScorer(model, head, TOKENS, instruction_ids, **limits)
 
 
 def test_a_row_is_trace_outcome_marker_instruction_and_holds_no_prompt() -> None:
@@ -116,6 +116,7 @@ def test_spans_of_three_are_copies_and_spans_of_two_are_not() -> None:
     assert copied_mask((1, 2, 3), [(1, 2, 9)], fold={9: 3}) == (True,) * 3
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.lists(st.lists(st.integers(0, 3), max_size=9)))
 def test_a_token_is_a_copy_exactly_when_some_window_around_it_is(x: list[int], decisions: list[list[int]]) -> None:
     def holds(window: list[int]) -> bool:
