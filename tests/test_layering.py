@@ -51,6 +51,7 @@ def test_every_module_imports_only_what_its_layer_may() -> None:
         ("envs.webshop.search", "from ..tools import calls", True),
         ("envs.webshop.search", "from .pages import Page", False),
         ("envs", "import sage_gym.types", True),
+        ("policies.nano.train", "import sage_gym", False),
         ("policies.nano.model", "from policies.causal_lm import CausalLM", False),
         ("policies.nano.model", "from sage_gym.distill import train", True),
         ("policies.nano.model", "from sage_gym.config import read", True),
