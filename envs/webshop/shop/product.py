@@ -15,7 +15,7 @@ from random import Random
 
 from envs.webshop.shop.family import Attribute, Family, OptionGroup, Split, World
 
-__all__ = ["Draft", "Offer", "asin_of", "draw_draft", "schedule", "split_of"]
+__all__ = ["Draft", "Offer", "Place", "asin_of", "draw_draft", "place_of", "split_of"]
 
 LINE_SIZES = (4, 2, 5, 3, 1, 4, 3)
 """Siblings per line, repeated; sums to `LINE_PERIOD`."""
@@ -56,15 +56,17 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
+    """Where a product stands: its family's number, its line within the family, its number within the line."""
+
     family: int
     line: int
     sibling: int
 
 
 @lru_cache(maxsize=8)
-def schedule(world: World) -> tuple[int, ...]:
-    """Return the families' numbers in the order in which successive products take them, by their shares."""
+def _schedule(world: World) -> tuple[int, ...]:
+    """The families' numbers in the order in which successive products take them, by their shares."""
     turns = max(family.share for family in world.families)
     return tuple(at for turn in range(turns) for at, family in enumerate(world.families) if family.share > turn)
 
@@ -74,28 +76,29 @@ def _earlier(world: World) -> tuple[int, ...]:
     """How many earlier slots of the schedule hold the same family."""
     counts = [0] * len(world.families)
     found = []
-    for family in schedule(world):
+    for family in _schedule(world):
         found.append(counts[family])
         counts[family] += 1
     return tuple(found)
 
 
-def _place(world: World, index: int) -> _Place:
-    slots = schedule(world)
+def place_of(world: World, index: int) -> Place:
+    """Return where product number `index` stands."""
+    slots = _schedule(world)
     cycle, slot = divmod(index, len(slots))
     family = slots[slot]
     number = cycle * world.families[family].share + _earlier(world)[slot]
     period, rest = divmod(number, LINE_PERIOD)
     for at, size in enumerate(LINE_SIZES):
         if rest < size:
-            return _Place(family, period * len(LINE_SIZES) + at, rest)
+            return Place(family, period * len(LINE_SIZES) + at, rest)
         rest -= size
     raise AssertionError("LINE_SIZES does not sum to LINE_PERIOD")
 
 
 def split_of(world: World, index: int) -> Split:
     """Return the split of a product, without drawing it."""
-    place = _place(world, index)
+    place = place_of(world, index)
     if world.families[place.family].is_transfer:
         return "transfer"
     return LINE_SPLITS[(place.line + place.family) % len(LINE_SPLITS)]
@@ -114,7 +117,7 @@ def asin_of(world: World, index: int) -> str:
 
 def draw_draft(world: World, index: int) -> Draft:
     """Draw product number `index` of a world."""
-    place = _place(world, index)
+    place = place_of(world, index)
     family = world.families[place.family]
     line = Random(f"{world.name}/{world.seed}/line/{place.family}/{place.line}")
     own = Random(f"{world.name}/{world.seed}/product/{index}")

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from envs.webshop.reward import normalise_color
 from envs.webshop.shop import write_catalog
 from envs.webshop.shop.catalog import draw_product, item_record, open_world
 from envs.webshop.shop.family import World
+from envs.webshop.shop.product import place_of, split_of
 from sage_gym.errors import UnknownNameError
 
 SIZE = 400
@@ -208,10 +210,10 @@ def test_a_product_drawn_alone_is_the_one_in_the_file(world: str, tmp_path: Path
 def test_a_shop_is_streamed_and_never_held(tmp_path: Path) -> None:
     write_catalog(tmp_path, size=10)
     tracemalloc.start()
-    write_catalog(tmp_path, size=1500)
+    write_catalog(tmp_path, size=800)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < (tmp_path / "items_shuffle_1500.json").stat().st_size / 3
+    assert peak < (tmp_path / "items_shuffle_800.json").stat().st_size / 3
 
 
 def test_five_thousand_products_have_as_many_identifiers(tmp_path: Path) -> None:
@@ -231,3 +233,20 @@ def test_a_failed_write_leaves_the_old_shop_as_it_was(tmp_path: Path) -> None:
         write_catalog(tmp_path, size=30, seed=1)
     blocked.rmdir()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_siblings_of_a_line_are_in_one_split(world: str) -> None:
+    drawn = open_world(world, seed=0, size=1000)
+    lines: dict[tuple[int, int], list[str]] = {}
+    for index in range(1000):
+        place = place_of(drawn, index)
+        lines.setdefault((place.family, place.line), []).append(split_of(drawn, index))
+    assert sum(len(splits) > 1 for splits in lines.values()) > 150
+    assert all(len(set(splits)) == 1 for splits in lines.values())
+
+
+def test_no_option_value_of_the_embedded_shop_hides_a_colour_that_upstreams_reward_would_trip_over() -> None:
+    for family in open_world("embedded", seed=0, size=1).families:
+        for value in (value.lower() for group in family.options for value in group.values):
+        XX
