@@ -114,8 +114,9 @@ class Rounds(Section):
     """Rounds; 0 evaluates the policy as it is."""
     time_limit_s: float | None = Field(default=None, gt=0.0)
     """Start no round that would not end within this many seconds of training; null is no limit."""
-    stages: tuple[Literal["distil", "reinforce"], ...] = Field(default=("distil", "reinforce"), min_length=1)
-    """What a round trains, in order: weighted imitation of what selection kept, then policy gradient."""
+    stages: tuple[Literal["forecast", "distil", "reinforce"], ...] = Field(default=("reinforce",), min_length=1)
+    """What a round trains, in order: the forecast head alone on a frozen backbone, weighted imitation of what
+    selection kept, policy gradient."""
 
 
 class Amplify(Section):

@@ -14,7 +14,7 @@ from sage_gym.config.sections import Rollout
 from sage_gym.errors import UnknownNameError
 from sage_gym.protocols import Policy
 from sage_gym.rollout import Request, collect, progress_for, recorded, requests_for
-from sage_gym.types import Task, Trajectory
+from sage_gym.types import Context, Task, Trajectory
 
 __all__ = ["Arena"]
 
@@ -59,6 +59,30 @@ class Arena:
         tasks = self.tasks(split)
         order = np.random.default_rng(20260104).permutation(len(tasks))
         return [tasks[int(index)] for index in order[:count]]
+
+    def first_contexts(self, tasks: Sequence[Task]) -> list[Context]:
+        """Give what a policy would be asked first on each task, without playing it."""
+        self.tasks(tasks[0].split)
+        contexts = []
+        for task in tasks:
+            observation, info = self._listing.reset(seed=task.seed, options={"task": task.key})
+            view = self._listing.view() if hasattr(self._listing, "view") else None
+            actions = info.get("admissible_actions")
+            admissible = None if actions is None else tuple(actions)
+            contexts.append(
+                Context(
+                    f"first/{task.key}",
+                    task,
+                    observation,
+                    (),
+                    task.seed,
+                    admissible,
+                    view,
+                    self._rollout.turn_tokens,
+                    self._rollout.episode_tokens,
+                )
+            )
+        return contexts
 
     def play(
         self, policy: Policy, tasks: Sequence[Task], journal: Path, *, title: str, round: int = 0, attempts: int = 1

@@ -92,17 +92,19 @@ def examples_for_gradient(trajectories: Sequence[Trajectory], returns: Returns, 
     examples = []
     for trajectory, value, base_K in zip(trajectories, returns.returns_B, returns.baselines_BK, strict=True):
         failed = float(not has_succeeded(trajectory))
-        for row in rows_of(trajectory):
+        rows = list(rows_of(trajectory))
+        for row in rows:
             advantage_N = ((value - base_K[row.turn_N]) / returns.scale).astype(np.float32)
             moves = bool(len(advantage_N) and np.abs(advantage_N).max() > tolerance)
-            examples.append(Example(row, float(moves), advantage_N, failed))
+            examples.append(Example(row, float(moves), advantage_N, failed, 1.0 / len(rows)))
     return examples
 
 
 def examples_for_distillation(trajectories: Sequence[Trajectory], weights: Mapping[str, float]) -> list[Example]:
     """Make the first stage's examples: selected ones with their weight, all others with weight 0 for the forecast."""
-    return [
-        Example(row, weights.get(t.id, 0.0), None, float(not has_succeeded(t)))
-        for t in trajectories
-        for row in rows_of(t)
-    ]
+    examples = []
+    for trajectory in trajectories:
+        rows, failed = list(rows_of(trajectory)), float(not has_succeeded(trajectory))
+        weight = weights.get(trajectory.id, 0.0)
+        examples += [Example(row, weight, None, failed, 1.0 / len(rows)) for row in rows]
+    return examples

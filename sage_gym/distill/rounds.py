@@ -19,6 +19,7 @@ from sage_gym.config import TrainConfig
 from sage_gym.distill.arena import Arena
 from sage_gym.distill.checkpoints import load_optimizer, remove_checkpoint, save_checkpoint
 from sage_gym.distill.forecasting import calibrate, report_forecasts
+from sage_gym.distill.heads import fit_forecasts
 from sage_gym.distill.stages import StageResult, distil, make_optimizer, reinforce
 from sage_gym.evaluation.accounts import account_for_end, account_for_round
 from sage_gym.evaluation.manifest import (
@@ -34,7 +35,7 @@ from sage_gym.evaluation.promotion import PromotionSettings, promote
 from sage_gym.protocols import Critic, Student, Tracker
 from sage_gym.rollout import read_trajectories
 from sage_gym.selection import Selection, apply_critics, next_tasks, select
-from sage_gym.types import Context, Group, Task, Trajectory
+from sage_gym.types import Group, Task, Trajectory
 
 __all__ = ["RoundLoop"]
 
@@ -175,7 +176,7 @@ class RoundLoop:
         pool = {task.key: task for task in (everything[int(i)] for i in rng.permutation(len(everything))[:size])}
         forecasts: dict[str, float] = {}
         if rollout.pool > 1 and self.student.head is not None:
-            contexts = [Context(f"forecast/{key}", task, "", (), 0) for key, task in pool.items()]
+            contexts = self.arena.first_contexts(list(pool.values()))
             forecasts = dict(zip(pool, self.student.foresee(contexts), strict=True))
         drawn = next_tasks(list(pool), forecasts, rollout.tasks_per_round, self._seed(number))
         return [pool[key] for key in drawn]
@@ -186,8 +187,9 @@ class RoundLoop:
         groups: dict[str, list[Trajectory]] = {}
         for trajectory in collected:
             groups.setdefault(trajectory.task.key, []).append(trajectory)
-        scores = apply_critics(list(collected), list(self.critics))
-        return select([Group(own[0].task, tuple(own)) for own in groups.values()], scores, self.config.selection)
+        own_groups = [Group(own[0].task, tuple(own)) for own in groups.values()]
+        scores = apply_critics(own_groups, list(self.critics))
+        return select(own_groups, scores, self.config.selection)
 
     def _train(self, number: int, collected: Sequence[Trajectory], selection: Selection | None) -> StageResult:
         """Train the stages in order, unless the round's checkpoint is there already."""
@@ -199,7 +201,9 @@ class RoundLoop:
         metrics: dict[str, float] = {}
         tokens = 0
         for stage in self.config.rounds.stages:
-            if stage == "distil" and selection is not None:
+            if stage == "forecast":
+                result = StageResult(fit_forecasts(self.student, collected))
+            elif stage == "distil" and selection is not None:
                 result = distil(
                     self.student, collected, selection, self.config.distil, self.optimizer, seed=self._seed(number)
                 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from sage_gym.config.sections import Distil, Reinforce
 from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
+from sage_gym.distill.inverse import InverseBatch
+from sage_gym.distill.passes import InversePasses
 from sage_gym.distill.returns import ReturnSettings, examples_for_distillation, examples_for_gradient, returns_of
 from sage_gym.distill.rows import Example
 from sage_gym.distill.trainer import Objective, train_steps
@@ -55,11 +57,15 @@ def distil(
     if not settings.lambda_forecast or student.head is None:
         examples = [example for example in examples if example.weight > 0]
     objective = Objective(
-        cross_entropy=1.0 if weights else 0.0, forecast=settings.lambda_forecast, kl=settings.lambda_kl if weights else 0.0
+        cross_entropy=1.0 if weights else 0.0,
+        forecast=settings.lambda_forecast,
+        inverse=settings.lambda_inverse if weights and student.head is not None else 0.0,
+        kl=settings.lambda_kl if weights else 0.0,
     )
+    passes = InversePasses(student.tokenizer, finished, settings.empty_trace_share, seed)
     return _train(
         student, examples, objective, optimizer, name="distil", epochs=settings.epochs, clip=settings.max_grad_norm,
-        step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed,
+        step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed, passes=passes,
     )  # fmt: skip
 
 
@@ -103,7 +109,7 @@ def _thin(examples: Sequence[Example], share: float, seed: int) -> list[Example]
         if example.weight > 0:
             kept.append(example)
         elif rng.random() < share:
-            kept.append(Example(example.row, 0.0, example.advantage_N, example.failed, 1.0 / share))
+            kept.append(replace(example, forecast_weight=example.forecast_weight / share))
     return kept
 
 
@@ -119,6 +125,7 @@ def _train(
     step_tokens: int,
     learning_rate: float,
     seed: int,
+    passes: InversePasses | None = None,
 ) -> StageResult:
     if not any(example.weight > 0 for example in examples):
         return StageResult({f"{name}/steps": 0.0})
@@ -127,12 +134,16 @@ def _train(
     reference = copy.deepcopy(student.model).eval().requires_grad_(False) if objective.kl else None
     pad = student.tokenizer.pad_token_id or 0
     batches: list[TrainingBatch] = []
+    inverse: list[InverseBatch | None] = []
     for epoch in range(epochs):
         steps = plan_steps(examples, step_tokens=step_tokens, seed=seed + epoch)
         batches += [collate(step, pad=pad) for step in steps]
+        if passes is not None and objective.inverse:
+            inverse += [passes.batch(step, epoch, pad) for step in steps]
     losses = train_steps(
-        student.model, student.head, reference, objective, batches, student.tokenizer, optimizer, clip=clip, seed=seed
-    )
+        student.model, student.head, reference, objective, batches, student.tokenizer, optimizer, inverse=inverse,
+        clip=clip, seed=seed,
+    )  # fmt: skip
     metrics = {f"{name}/{part if part != 'cross_entropy' else 'loss'}": value for part, value in losses.items()}
     metrics[f"{name}/steps"] = float(len(batches))
     trained = sum(len(example.row.sampled_N) for example in examples if example.weight > 0)

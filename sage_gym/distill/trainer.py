@@ -11,7 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -22,22 +22,26 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from sage_gym.distill.batches import TrainingBatch
-from sage_gym.distill.losses import forecast_loss, kl_to_reference, log_distribution, token_logprobs, weighted_mean
+from sage_gym.distill.consistency import inverse_loss
+from sage_gym.distill.inverse import InverseBatch
+from sage_gym.distill.losses import entropy, forecast_loss, kl_to_reference, token_logprobs, weighted_mean
 from sage_gym.distill.surrogate import token_surrogate
 
-__all__ = ["DistillationTrainer", "Objective", "train_steps"]
+__all__ = ["DistillationTrainer", "Objective", "backbone_of", "hidden_states", "train_steps"]
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
     """What a step minimises; a weight of 0 leaves a part, and its cost, out.
 
-    loss = cross_entropy·CE + policy_gradient·surrogate + forecast·BCE + kl·KL(student‖reference) − entropy·H
+    loss = cross_entropy·CE + policy_gradient·surrogate + forecast·BCE + inverse·(−log P(x | z, y))
+           + kl·KL(student‖reference) − entropy·H
     """
 
     cross_entropy: float = 0.0
     policy_gradient: float = 0.0
     forecast: float = 0.0
+    inverse: float = 0.0
     kl: float = 0.0
     entropy: float = 0.0
     clip_low: float = 0.2
@@ -71,6 +75,7 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
         reference: the frozen student of the round's start; needed when `objective.kl` is not 0.
         objective: see there.
         batches: one a step.
+        inverse: the inverse pass of each step, None where it has none; empty leaves the pass out.
         tokenizer: the student's.
         args: TRL's.
         optimizers: the optimizer and schedule to use.
@@ -83,13 +88,15 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
         reference: PreTrainedModel | None,
         objective: Objective,
         batches: Sequence[TrainingBatch],
+        inverse: Sequence[InverseBatch | None],
         tokenizer: PreTrainedTokenizerBase,
         args: SFTConfig,
         optimizers: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR | None],
     ) -> None:
         if objective.kl and reference is None:
             raise ValueError("objective.kl needs the reference model")
-        self.head, self.reference, self.objective, self.batches = head, reference, objective, batches
+        self.head, self.reference, self.objective = head, reference, objective
+        self.batches, self.inverse = batches, inverse or [None] * len(batches)
         self.history: dict[str, list[float]] = defaultdict(list)
         super().__init__(
             model=model,
@@ -112,7 +119,7 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Tensor:
         """Return the objective on batch `inputs["step"]`; its parts are kept in `history`."""
         del return_outputs, num_items_in_batch
-        losses = self._losses(self.batches[inputs["step"]])
+        losses = self._losses(self.batches[inputs["step"]], self.inverse[inputs["step"]])
         weights = self.objective
         total = sum(
             (getattr(weights, name) * (-1 if name == "entropy" else 1) * part for name, part in losses.parts.items()),
@@ -124,9 +131,9 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
             self.history[name].append(value)
         return total
 
-    def _losses(self, batch: TrainingBatch) -> Losses:
+    def _losses(self, batch: TrainingBatch, inverse: InverseBatch | None) -> Losses:
         objective, losses = self.objective, Losses()
-        hidden_NH = _hidden(self.model, batch)
+        hidden_NH = hidden_states(self.model, batch)
         logits_NV = self.model.get_output_embeddings()(hidden_NH[batch.before_N])
         if objective.cross_entropy:
             allowed_NA = batch.allowed_NA if objective.restrict_cross_entropy else None
@@ -137,11 +144,13 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
         if objective.kl:
             assert self.reference is not None
             with torch.no_grad():
-                reference_NH = _hidden(self.reference, batch)
+                reference_NH = hidden_states(self.reference, batch)
                 reference_NV = self.reference.get_output_embeddings()(reference_NH[batch.before_N])
             losses.parts["kl"] = kl_to_reference(logits_NV, reference_NV, batch.weights_N)
         if objective.forecast and self.head is not None:
             self._add_forecast(losses, hidden_NH, batch)
+        if objective.inverse and self.head is not None and inverse is not None:
+            losses.parts["inverse"] = inverse_loss(self.model, cast(Any, self.head), inverse)
         return losses
 
     def _add_policy_gradient(self, losses: Losses, logits_NV: Tensor, batch: TrainingBatch) -> None:
@@ -158,8 +167,7 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
         losses.watched["clip_fraction"] = float(surrogate.clip_fraction)
         losses.watched["approximate_kl"] = float(surrogate.approximate_kl)
         if self.objective.entropy:
-            log_NV = log_distribution(logits_NV, batch.allowed_NA, batch.temperature)
-            entropy_N = -(log_NV.exp() * log_NV.masked_fill(log_NV == -torch.inf, 0.0)).sum(-1)
+            entropy_N = entropy(logits_NV, batch.allowed_NA, batch.temperature)
             losses.parts["entropy"] = weighted_mean(entropy_N, batch.weights_N)
 
     def _add_forecast(self, losses: Losses, hidden_NH: Tensor, batch: TrainingBatch) -> None:
@@ -170,7 +178,7 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
         losses.parts["forecast"] = loss.total
 
 
-def _hidden(model: PreTrainedModel, batch: TrainingBatch) -> Tensor:
+def hidden_states(model: PreTrainedModel, batch: TrainingBatch) -> Tensor:
     """Return the last hidden state, flat (B*T, H). Right padding needs no mask under causal attention."""
     output = backbone_of(model)(input_ids=batch.ids_BT.to(model.device), use_cache=False)
     hidden: Tensor = output.last_hidden_state.flatten(0, 1)
@@ -186,6 +194,7 @@ def train_steps(
     tokenizer: PreTrainedTokenizerBase,
     optimizer: torch.optim.Optimizer,
     *,
+    inverse: Sequence[InverseBatch | None] = (),
     clip: float = 1.0,
     bf16: bool = True,
     seed: int = 0,
@@ -219,7 +228,7 @@ def train_steps(
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
         trainer = DistillationTrainer(
-            model, head, reference, objective, batches, tokenizer, args, (optimizer, schedule)
+            model, head, reference, objective, batches, inverse, tokenizer, args, (optimizer, schedule)
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
