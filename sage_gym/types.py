@@ -200,9 +200,11 @@ class Trajectory:
     info: Mapping[str, Any] = field(default_factory=dict)
     """The environment's last info, JSON-able: the reward's components among it."""
     is_intervened: bool = False
-    """Whether amplification or injection changed anything: the forecast head is judged on those untouched."""
+    """Whether amplification, injection or a hint changed anything: the forecast head is judged on those untouched."""
     failure: Failure | None = None
     elapsed_s: float = 0.0
+    hints: tuple[str, ...] = ()
+    """Critiques of earlier attempts that the policy was shown; training must not see them."""
 
     @property
     def is_infrastructure(self) -> bool:

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 from policies.causal_lm.compact import LABEL_COUNT, CompactRenderer, Vocabulary
+from policies.causal_lm.prompt import Prompt
 from policies.nano.imitation import Sequence_
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
 
@@ -81,6 +82,7 @@ class Demonstration:
         self.turns: list[Turn] = []
         self.ids: list[int] = []
         self.weights: list[float] = []
+        self.marks: list[int] = []
 
     def play(self) -> Sequence_ | None:
         """Return the episode, or None where the teacher does not find the product or the text grows too long."""
@@ -111,7 +113,7 @@ class Demonstration:
         reward = self._do("click[buy now]", self.settings.choice_weight)
         if reward < 1.0 or len(self.ids) > self.settings.max_tokens:
             return None
-        return Sequence_(tuple(self.ids), tuple(self.weights))
+        return Sequence_(tuple(self.ids), tuple(self.weights), tuple(self.marks))
 
     def _actions(self) -> list[str]:
         return [choice.action for choice in self.shop.view().choices]
@@ -135,6 +137,7 @@ class Demonstration:
         prompt = self.renderer.render(context)
         sampled = self._tokens(action, list(prompt.notes["actions"]), int(prompt.notes["offset"]))
         self.ids += [*prompt.ids, *sampled]
+        self.marks += [*self._marks(prompt, view), *(-1 for _ in sampled)]
         self.weights += [0.0] * len(prompt.ids) + [weight] * len(sampled)
         empty = (0.0,) * len(sampled)
         ledger = Ledger(prompt.ids, sampled, empty, (False,) * len(sampled), is_continuation=prompt.is_continuation)
@@ -142,6 +145,19 @@ class Demonstration:
         _, reward, _, _, _ = self.environment.step(action)
         self.turns.append(Turn("", decision, float(reward)))
         return float(reward)
+
+    def _marks(self, prompt: Prompt, view: View) -> list[int]:
+        """Say of each label that is written here whether its choice is right; controls are not asked about."""
+        goal, vocabulary = self.shop.goal, self.vocabulary
+        right = {f"click[{goal.asin.lower()}]", *(f"click[{value.lower()}]" for _, value in goal.options)}
+        asked = {c.action: c.action in right for c in view.choices if ": " in c.text or PRICED.search(c.text)}
+        actions, offset = prompt.notes["actions"], prompt.notes["offset"]
+        marks = []
+        for token in prompt.ids:
+            index = vocabulary.label_index.get(token)
+            place = -1 if index is None else (index - offset) % LABEL_COUNT
+            marks.append(int(asked.get(actions[place], -1)) if 0 <= place < len(actions) else -1)
+        return marks
 
     def _tokens(self, action: str, actions: list[str], offset: int) -> tuple[int, ...]:
         vocabulary = self.vocabulary

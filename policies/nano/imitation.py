@@ -19,10 +19,15 @@ __all__ = ["Batch", "ImitationSettings", "Sequence_", "imitate", "pack"]
 
 @dataclass(frozen=True, slots=True)
 class Sequence_:
-    """One episode as ids, and for each the weight of predicting it (0 where the policy did not choose it)."""
+    """One episode as ids, and for each the weight of predicting it (0 where the policy did not choose it).
+
+    `marks` are, at label tokens, whether the choice they stand behind is a right one (1 or 0), elsewhere -1; empty
+    means nowhere.
+    """
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
+    marks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Batch:
 
     ids_BT: torch.Tensor
     weights_BT: torch.Tensor
+    marks_BT: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -49,6 +55,9 @@ class ImitationSettings:
     final_share: float = 0.05
     weight_decay: float = 0.05
     clip: float = 1.0
+    mark_weight: float = 0.0
+    """Of the loss that asks at every label whether its choice is right: matching is learned from each choice shown,
+    not only from the few taken. Its linear probe is thrown away."""
 
 
 def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, seed: int = 0) -> Iterator[Batch]:
@@ -76,10 +85,12 @@ def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, 
 def _pad(group: Sequence[Sequence_], length: int) -> Batch:
     ids = np.zeros((len(group), length), dtype=np.int64)
     weights = np.zeros((len(group), length), dtype=np.float32)
+    marks = np.full((len(group), length), -1, dtype=np.int64)
     for row, sequence in enumerate(group):
         ids[row, : len(sequence.ids)] = sequence.ids
         weights[row, : len(sequence.weights)] = sequence.weights
-    return Batch(torch.from_numpy(ids), torch.from_numpy(weights))
+        marks[row, : len(sequence.marks)] = sequence.marks
+    return Batch(torch.from_numpy(ids), torch.from_numpy(weights), torch.from_numpy(marks))
 
 
 def learning_rate_at(step: int, settings: ImitationSettings) -> float:
@@ -91,9 +102,21 @@ def learning_rate_at(step: int, settings: ImitationSettings) -> float:
     return settings.learning_rate * share
 
 
-def batch_loss(model: Qwen2ForCausalLM, batch: Batch) -> torch.Tensor:
+def batch_loss(
+    model: Qwen2ForCausalLM, batch: Batch, probe: torch.nn.Linear | None = None, mark_weight: float = 0.0
+) -> torch.Tensor:
     """Weighted mean cross-entropy in nats; the unembedding runs at weighted positions alone."""
     hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
+    marked_BT = batch.marks_BT >= 0
+    loss = _cross_entropy(model, hidden_BTH, batch)
+    if probe is None or not bool(marked_BT.any()):
+        return loss
+    logits_M = probe(hidden_BTH.float()).squeeze(-1)[marked_BT]
+    wanted_M = batch.marks_BT[marked_BT].float()
+    return loss + mark_weight * functional.binary_cross_entropy_with_logits(logits_M, wanted_M)
+
+
+def _cross_entropy(model: Qwen2ForCausalLM, hidden_BTH: torch.Tensor, batch: Batch) -> torch.Tensor:
     chosen_N = _chosen(batch.weights_BT)
     logits_NV = model.lm_head(hidden_BTH.flatten(0, 1)[chosen_N]).float()
     loss_N = functional.cross_entropy(logits_NV, batch.ids_BT.flatten()[chosen_N + 1], reduction="none")
@@ -128,6 +151,7 @@ def imitate(
         stop: end after so many steps, on the schedule of all of them.
         optimizer: one to go on with; made here when None.
     """
+    probe = torch.nn.Linear(model.config.hidden_size, 1) if settings.mark_weight else None
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = optimizer or torch.optim.AdamW(
@@ -136,6 +160,8 @@ def imitate(
         betas=(0.9, 0.98),
         fused=True,
     )
+    if probe is not None:
+        optimizer.add_param_group({"params": list(probe.parameters()), "weight_decay": 0.0})
     model.train()
     began, tokens = time.perf_counter(), 0
     for step in range(settings.steps if stop is None else stop):
@@ -143,7 +169,7 @@ def imitate(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, settings)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = batch_loss(model, batch)
+            loss = batch_loss(model, batch, probe, settings.mark_weight)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimizer.step()

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ __all__ = ["Recipe", "build_vocabulary", "train"]
 TOKENIZER_WORLDS = range(900, 924)
 COPY_WORLDS = 2000
 EPISODE_WORLDS = 10_000
+MARKED_WORLDS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,18 @@ class Recipe:
     world_size: int = 300
     random_share: float = 0.4
     copy: ImitationSettings = field(
-        default_factory=lambda: ImitationSettings(steps=1200, batch_tokens=3072, learning_rate=1.5e-3, final_share=1.0)
+        default_factory=lambda: ImitationSettings(steps=1000, batch_tokens=3072, learning_rate=1.5e-3, final_share=1.0)
     )
-    episodes: ImitationSettings = field(default_factory=lambda: ImitationSettings(steps=5000, batch_tokens=6144, learning_rate=1.5e-3))
+    episodes: ImitationSettings = field(
+        default_factory=lambda: ImitationSettings(steps=4000, batch_tokens=6144, learning_rate=1.5e-3)
+    )
+    episode_steps: int = 1500
+    """The stage is left so early on its schedule: from there on marks help more than steps."""
+    marked: ImitationSettings = field(
+        default_factory=lambda: ImitationSettings(
+            steps=2400, batch_tokens=6144, learning_rate=1.5e-3, warmup=50, mark_weight=1.0
+        )
+    )
     demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
 
 
@@ -92,7 +102,7 @@ def queries(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
     return interleave(of_world, range(COPY_WORLDS, EPISODE_WORLDS), 32)
 
 
-def episodes(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
+def episodes(recipe: Recipe, vocabulary: Vocabulary, first_world: int) -> Iterator[Sequence_]:
     """Endless demonstrations, about 170 a world."""
 
     def of_world(world: int) -> Iterator[Sequence_]:
@@ -103,7 +113,7 @@ def episodes(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
         chosen = (tasks[int(i)] for i in rng.permutation(len(tasks))[:200])
         yield from demonstrate(environment, chosen, vocabulary, recipe.demonstrations, rng)
 
-    return interleave(of_world, range(EPISODE_WORLDS, 10 * EPISODE_WORLDS), 24)
+    return interleave(of_world, range(first_world, first_world + 30_000), 24)
 
 
 def interleave(
@@ -126,10 +136,13 @@ def interleave(
             yield found
 
 
-def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2ForCausalLM:
-    """Train and save into `out`; `stop_after` ends early, after so many steps of all, for tests of exactness.
+def train(
+    recipe: Recipe, out: Path, *, stop_after: int | None = None, start: str | None = None
+) -> Qwen2ForCausalLM:
+    """Train and save into `out`; `stop_after` ends early, after so many steps of all, for tests of exactness;
+    `start` goes on from the folder of a finished second stage.
 
-    The second stage saves every 500 steps, so that what there is can be looked at.
+    The stages of whole episodes save every 500 steps, so that what there is can be looked at.
     """
     torch.set_num_threads(recipe.threads)
     tokenizer = build_vocabulary(recipe)
@@ -142,7 +155,7 @@ def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2F
     began = time.perf_counter()
     left = stop_after
 
-    def stage(name: str, batches: Iterator[Batch], settings: ImitationSettings, optimizer: Any) -> Any:
+    def stage(name: str, batches: Iterator[Batch], settings: ImitationSettings, steps: int, optimizer: Any) -> Any:
         nonlocal left
         losses: list[float] = []
 
@@ -152,33 +165,35 @@ def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2F
                 row = {"stage": name, "step": step + 1, "loss": float(np.mean(losses[-50:])), "tokens_s": round(speed)}
                 log.write(json.dumps({**row, "elapsed_s": round(time.perf_counter() - began)}) + "\n")
                 log.flush()
-            if name == "episodes" and step % 500 == 499:
+            if name != "copy" and step % 500 == 499:
                 model.save_pretrained(out)
 
-        steps = settings.steps if left is None else min(left, settings.steps)
+        steps = steps if left is None else min(left, steps)
         left = None if left is None else left - steps
         return imitate(model, batches, settings, report=report, stop=steps, optimizer=optimizer)
 
-    optimizer = stage("copy", pack(queries(recipe, vocabulary), batch_tokens=recipe.copy.batch_tokens), recipe.copy, None)
-    stage("episodes", pack(episodes(recipe, vocabulary), batch_tokens=recipe.episodes.batch_tokens), recipe.episodes, optimizer)
+    def shown(first_world: int) -> Iterator[Batch]:
+        return pack(episodes(recipe, vocabulary, first_world), batch_tokens=recipe.episodes.batch_tokens)
+
+    if start is None:
+        copied = pack(queries(recipe, vocabulary), batch_tokens=recipe.copy.batch_tokens)
+        optimizer = stage("copy", copied, recipe.copy, recipe.copy.steps, None)
+        stage("episodes", shown(EPISODE_WORLDS), recipe.episodes, recipe.episode_steps, optimizer)
+    else:
+        model.load_state_dict(Qwen2ForCausalLM.from_pretrained(start).state_dict())
+    stage("marked", shown(MARKED_WORLDS), recipe.marked, recipe.marked.steps, None)
     model.save_pretrained(out)
     log.close()
     return model
 
 
 def main(arguments: list[str]) -> None:
-    """Read `key=value` arguments: out, seed, steps, copy_steps."""
+    """Read `key=value` arguments: out, seed, start (a folder that holds the second stage's end)."""
     given = dict(argument.split("=", 1) for argument in arguments)
-    unknown = set(given) - {"out", "seed", "steps", "copy_steps"}
+    unknown = set(given) - {"out", "seed", "start"}
     if unknown or "out" not in given:
-        sys.exit(f"expected out=FOLDER [seed=0] [copy_steps=1200] [steps=5000], got {' '.join(arguments) or 'nothing'}")
-    recipe = Recipe(seed=int(given.get("seed", 0)))
-    recipe = replace(
-        recipe,
-        copy=replace(recipe.copy, steps=int(given.get("copy_steps", recipe.copy.steps))),
-        episodes=replace(recipe.episodes, steps=int(given.get("steps", recipe.episodes.steps))),
-    )
-    train(recipe, Path(given["out"]))
+        sys.exit(f"expected out=FOLDER [seed=0] [start=FOLDER], got {' '.join(arguments) or 'nothing'}")
+    train(Recipe(seed=int(given.get("seed", 0))), Path(given["out"]), start=given.get("start"))
 
 
 if __name__ == "__main__":

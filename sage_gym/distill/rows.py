@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sage_gym.distill.hints import without_hints
 from sage_gym.types import Origin, Trajectory, Turn
 
 __all__ = ["Example", "Row", "rows_of"]
@@ -104,11 +105,12 @@ class _Builder:
 
 
 def rows_of(trajectory: Trajectory) -> Iterator[Row]:
-    """Yield a trajectory's rows in order; turns without a ledger (scripted policies) are left out.
+    """Yield a trajectory's rows in order; turns without a ledger (scripted policies) are left out, and so are hints.
 
     Raises:
-        ValueError: a decision claims to continue a sequence that is not there.
+        ValueError: a decision claims to continue a sequence that is not there, or hints that cannot be left out.
     """
+    trajectory = without_hints(trajectory)
     builder: _Builder | None = None
     for index, turn in enumerate(trajectory.turns):
         ledger = turn.decision.ledger

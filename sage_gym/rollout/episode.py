@@ -78,6 +78,7 @@ class Episode:
             view=answer.view,
             turn_tokens=budget.turn_tokens,
             episode_tokens_left=self._spending.tokens_left,
+            hints=self.request.hints,
         )
 
     def decide(self, decision: Decision, elapsed_s: float = 0.0) -> None:
@@ -141,9 +142,10 @@ class Episode:
             attempt=request.attempt,
             final_observation=self._answer.observation,
             info=recorded_info(info),
-            is_intervened=any(map(_is_intervention, self._turns)),
+            is_intervened=bool(request.hints) or any(map(_is_intervention, self._turns)),
             failure=self.failure or earlier,
             elapsed_s=self._spending.elapsed_s,
+            hints=request.hints,
         )
 
     def _reward(self) -> float:

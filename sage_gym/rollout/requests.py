@@ -31,6 +31,7 @@ class Request:
         prefix: actions forced at given turns. The seed being the same, what comes before them is as it was.
         expert_from: the turn from which the environment's expert plays; None means never.
         label: told apart in the trajectory's id, where one task and attempt is played in several ways.
+        hints: critiques of earlier attempts, shown to the policy.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Request:
     prefix: tuple[Injection, ...] = ()
     expert_from: int | None = None
     label: str = ""
+    hints: tuple[str, ...] = ()
 
     def trajectory_id(self, round: int) -> str:
         """Name the trajectory that comes of it: `r0/webshop/synthetic/00042#1`."""

@@ -93,21 +93,23 @@ def line_chart(series: Sequence[Series], show: Callable[[float], str], label: st
     return _svg(HEIGHT, label, body)
 
 
-def forest_chart(rows: Sequence[Whisker], show: Callable[[float], str], label: str) -> Markup:
+def forest_chart(
+    rows: Sequence[Whisker], show: Callable[[float], str], show_tick: Callable[[float], str], label: str
+) -> Markup:
     """Draw values with intervals under each other, each with its label above."""
     ticks = nice_ticks(min(r.low for r in rows), max(r.high for r in rows))
-    x = _Scale(ticks[0], ticks[-1], 14, WIDTH - 14)
+    x = _Scale(ticks[0], ticks[-1], 18, WIDTH - 18)
     height = 40.0 * len(rows) + 26
     body = []
     for tick in ticks:
         body.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="6" y2="{height - 20:.1f}"/>')
         body.append(
-            f'<text class="tick" x="{x(tick):.1f}" y="{height - 6:.1f}" text-anchor="middle">{show(tick)}</text>'
+            f'<text class="tick" x="{x(tick):.1f}" y="{height - 6:.1f}" text-anchor="middle">{show_tick(tick)}</text>'
         )
     for index, row in enumerate(rows):
         y = 40.0 * index + 28
         text = f"{escape(row.label)} <tspan class='value'>{show(row.value)}</tspan>"
-        body.append(f'<text class="name" x="14" y="{y - 12:.1f}">{text}</text>')
+        body.append(f'<text class="name" x="18" y="{y - 12:.1f}">{text}</text>')
         body.append(
             _whisker(row.style, (x(row.low), y), (x(row.high), y))
             + f'<circle class="dot {row.style}" cx="{x(row.value):.1f}" cy="{y:.1f}" r="4.5">'

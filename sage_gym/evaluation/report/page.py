@@ -19,7 +19,7 @@ from sage_gym.evaluation.report.charts import (
     line_chart,
     reliability_chart,
 )
-from sage_gym.evaluation.report.wording import count, fixed, percent
+from sage_gym.evaluation.report.wording import compact, fixed, percent
 from sage_gym.evaluation.significance import PairedTest, compare, holm
 
 __all__ = ["Curve", "Page", "RoundRow", "Versus", "build_page"]
@@ -138,7 +138,7 @@ def _curves(rounds: Sequence[RoundManifest], yardstick: Sequence[RoundManifest])
     for name in dict.fromkeys(key for m in rounds for key in m.metrics if key.endswith("loss")):
         series = _series(rounds, yardstick, lambda m, name=name: _metric(m, name))  # type: ignore[misc]
         curves.append(Curve(name, line_chart(series, lambda v: f"{v:.3g}", name)))
-    curves.append(Curve("Tokens trained so far", line_chart(tokens, count, "tokens trained")))
+    curves.append(Curve("Tokens trained so far", line_chart(tokens, compact, "tokens trained")))
     return tuple(curve for curve in curves if curve.svg)
 
 
@@ -218,7 +218,7 @@ def _test_chart(result: TestResult, versus: Sequence[Versus]) -> Markup:
     ]
     if not whiskers:
         return Markup("")
-    return forest_chart(whiskers, lambda v: f"{100 * v:.0f} %", "success on the test split")
+    return forest_chart(whiskers, percent, lambda v: f"{100 * v:.0f} %", "success on the test split")
 
 
 def _headline(rounds: Sequence[RoundManifest], final: FinalManifest | None) -> str:

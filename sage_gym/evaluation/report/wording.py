@@ -9,7 +9,7 @@ from typing import Any
 
 from sage_gym.evaluation.intervals import Interval
 
-__all__ = ["FILTERS", "count", "duration", "fixed", "interval", "neutralise", "p_value", "percent", "points"]
+__all__ = ["FILTERS", "compact", "count", "duration", "fixed", "interval", "neutralise", "p_value", "percent", "points"]
 
 NOTHING = "–"
 
@@ -46,6 +46,14 @@ def p_value(value: float | None) -> str:
 def count(value: float | None) -> str:
     """Thousands apart, by a narrow no-break space."""
     return NOTHING if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def compact(value: float) -> str:
+    """An axis label: 120000 -> `120 k`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}\u202f{unit}"
+    return f"{value:g}"
 
 
 def duration(seconds: float) -> str:
