@@ -21,7 +21,7 @@ from random import Random
 from envs.webshop.shop.catalog import Product, draw_product
 from envs.webshop.shop.family import World
 
-__all__ = ["NearDuplicates", "find_near_duplicates", "grams"]
+__all__ = ["Gram", "NearDuplicates", "find_near_duplicates", "grams", "jaccard", "prefix"]
 
 WORD = re.compile(r"\w+")
 Gram = tuple[str, str, str]
@@ -73,17 +73,17 @@ def find_near_duplicates(
     frequency = Counter(gram for members in chosen.values() for gram in members)
     holders: defaultdict[Gram, list[int]] = defaultdict(list)
     for index, members in chosen.items():
-        for gram in _prefix(members, frequency, threshold):
+        for gram in prefix(members, frequency, threshold):
             holders[gram].append(index)
     found: set[int] = set()
     for other in range(size):
         members = chosen[other] if other in chosen else grams(draw_product(world, other))
-        near = {at for gram in _prefix(members, frequency, threshold) for at in holders.get(gram, ())}
+        near = {at for gram in prefix(members, frequency, threshold) for at in holders.get(gram, ())}
         found |= {at for at in near - found - {other} if jaccard(members, chosen[at]) >= threshold}
     return NearDuplicates(threshold, size, len(chosen), len(found))
 
 
-def _prefix(members: frozenset[Gram], frequency: Counter[Gram], threshold: float) -> list[Gram]:
+def prefix(members: frozenset[Gram], frequency: Counter[Gram], threshold: float) -> list[Gram]:
     """Return the rarest members, as many as a set of that similarity cannot all lack."""
     length = len(members) - math.ceil(threshold * len(members)) + 1
     return sorted(members, key=lambda gram: (frequency[gram], gram))[:length]

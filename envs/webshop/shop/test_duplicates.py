@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from random import Random
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from envs.webshop.shop.__main__ import main
 from envs.webshop.shop.catalog import draw_product, open_world
-from envs.webshop.shop.duplicates import find_near_duplicates, grams, jaccard
+from envs.webshop.shop.duplicates import Gram, find_near_duplicates, grams, jaccard, prefix
 
 
 @pytest.mark.parametrize("world", ["embedded", "nano"])
@@ -28,6 +31,19 @@ def test_prefix_filtering_finds_what_brute_force_finds() -> None:
     assert len(expected) > 5
     near = find_near_duplicates(world, size, rng=Random(0), threshold=threshold)
     assert near.found == len(expected)
+
+
+GRAMS = st.frozensets(st.sampled_from([(letter, "", "") for letter in "abcdefghijkl"]), min_size=1)
+
+
+@given(left=GRAMS, right=GRAMS, threshold=st.sampled_from([0.25, 0.5, 0.6, 0.75, 0.8, 1.0]))
+@settings(max_examples=300, deadline=None)
+def test_two_similar_sets_share_a_member_of_their_prefixes(
+    left: frozenset[Gram], right: frozenset[Gram], threshold: float
+) -> None:
+    assume(jaccard(left, right) >= threshold)
+    frequency = Counter({("a", "", ""): 3, ("b", "", ""): 1})
+    assert set(prefix(left, frequency, threshold)) & set(prefix(right, frequency, threshold))
 
 
 def test_probes_are_compared_with_the_whole_shop() -> None:

@@ -7,6 +7,7 @@ import re
 import tracemalloc
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from envs.webshop.reward import normalise_color
 from envs.webshop.shop import write_catalog
 from envs.webshop.shop.catalog import draw_product, item_record, open_world
 from envs.webshop.shop.family import World
+from envs.webshop.shop.nano.words import invent, words_of
 from envs.webshop.shop.product import place_of, split_of
 from sage_gym.errors import UnknownNameError
 
@@ -143,27 +145,25 @@ def test_an_instruction_names_its_attributes_around_the_product_type(shop: Path)
         assert rest == wanted
 
 
-def test_siblings_make_a_search_return_right_and_nearly_right_products(shop: Path) -> None:
-    products, instructions, _ = read(shop)
-    shared = Counter(product["query"] for product in products)
+def test_products_of_one_type_are_many_enough_to_fill_results(shop: Path) -> None:
+    shared = Counter(product["query"] for product in read(shop)[0])
     assert sum(count >= 5 for count in shared.values()) / len(shared) > 0.9
-    rivals = 0
-    goals = [p for p in products if instructions[p["asin"]].get("instruction") and p["customization_options"]]
-    for goal in goals:
-        wanted = set(instructions[goal["asin"]]["instruction_attributes"])
-        options = {v["value"] for values in goal["customization_options"].values() for v in values or ()}
-        for other in products:
-            if (
-                other["query"] != goal["query"]
-                or other is goal
-                or not wanted <= set(instructions[other["asin"]]["attributes"])
-            ):
-                continue
-            offered = {v["value"] for values in (other["customization_options"] or {}).values() for v in values or ()}
-            if options - offered:
-                rivals += 1
-                break
-    assert rivals / len(goals) > 0.4
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_sibling_with_the_wanted_attributes_lacks_about_six_in_ten_of_the_options(world: str) -> None:
+    drawn = open_world(world, seed=0, size=SIZE)
+    drafts = [draw_product(drawn, index).draft for index in range(SIZE)]
+    held = lacking = 0
+    for goal in (draft for draft in drafts if draft.wanted):
+        wanted, options = set(goal.wanted), {value for offer in goal.offers for value in offer.values}
+        for other in drafts:
+            is_sibling = other is not goal and other.family is goal.family and other.brand == goal.brand
+            if is_sibling and wanted <= set(other.attributes):
+                held += len(options)
+                lacking += len(options - {value for offer in other.offers for value in offer.values})
+    assert held > 500
+    assert 0.5 < lacking / held < 0.75
 
 
 def test_the_worlds_share_no_type_attribute_brand_category_or_option_value() -> None:
@@ -250,3 +250,20 @@ def test_no_option_value_of_the_embedded_shop_hides_a_colour_that_upstreams_rewa
     for family in open_world("embedded", seed=0, size=1).families:
         for value in (value.lower() for group in family.options for value in group.values):
             assert set(normalise_color(value).split()) <= set(value.split()), value
+
+
+def test_a_large_nano_shop_still_keeps_its_transfer_families_apart() -> None:
+    families = open_world("nano", seed=0, size=10_000).families
+    groups = [[f for f in families if f.is_transfer is is_transfer] for is_transfer in (True, False)]
+    held_out, rest = ({a.text for f in group for a in f.attributes} for group in groups)
+    assert len(held_out) > 500
+    assert not held_out & rest
+    held_out, rest = ({text.lower() for f in group for text in (f.query, f.nouns[0])} for group in groups)
+    assert not held_out & rest
+
+
+def test_no_invented_word_is_one_of_the_embedded_shops() -> None:
+    families = open_world("embedded", seed=0, size=1).families
+    reserved = frozenset[str]().union(*map(words_of, families))
+    rng = Random(0)
+    assert not {invent(rng) for _ in range(20_000)} & reserved
