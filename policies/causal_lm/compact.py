@@ -1,11 +1,12 @@
 """The compact prompt style: an episode is one append-only sequence, and a choice is one token.
 
-    <task> instruction <obs> news  text <3>  text <4> ...  <act> <4>
+    <task> instruction <obs> news  text <~2> <3>  text <=> <4> ...  <act> <4>
     <obs> news  text <3> ...  <act> <write> words to search <end>
     <obs> news <act> <3>
 
 Each choice is written once, its label token *behind* its text, so that the label's hidden state has read the text
-and can be compared with the instruction; deciding is then copying a label. Labels run on from page to page, so that
+and can be compared with the instruction; deciding is then copying a label. Before the label stands how much of the choice
+the instruction names: `<=>` all of it, `<~n>` n words (`overlap`). Labels run on from page to page, so that
 a page shown before keeps its labels: while it stays, and when it is returned to, only the news is appended. Text is lower-cased; a choice's `group: ` that repeats its
 predecessor's is left out. A small model decides with one forward pass a turn on its key-value cache, and a page is
 read once an episode.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from policies.causal_lm.overlap import MOST_WORDS, is_named, shared_words
 from policies.causal_lm.prompt import Prompt, Reading
 from sage_gym.types import Context, Turn, View
 
@@ -41,8 +43,11 @@ SPECIAL_TOKENS = (
     "<inverse>",
     "<success>",
     "<failure>",
+    "<=>",
+    *(f"<~{count}>" for count in range(1, MOST_WORDS + 1)),
     *(f"<{index}>" for index in range(LABEL_COUNT)),
 )
+FIRST_LABEL = len(SPECIAL_TOKENS) - LABEL_COUNT
 
 
 class Vocabulary:
@@ -54,7 +59,7 @@ class Vocabulary:
         news_tokens: news are cut to so many tokens.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, choice_tokens: int = 40, news_tokens: int = 96) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, choice_tokens: int = 24, news_tokens: int = 96) -> None:
         missing = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
         if missing:
             raise ValueError(
@@ -65,7 +70,9 @@ class Vocabulary:
         ids: dict[str, int] = tokenizer.get_vocab()
         self.pad, self.task, self.obs, self.act, self.write, self.end = (ids[t] for t in SPECIAL_TOKENS[:6])
         self.inverse, self.success, self.failure = (ids[t] for t in SPECIAL_TOKENS[6:9])
-        self.labels = tuple(ids[t] for t in SPECIAL_TOKENS[9:])
+        self.named = ids["<=>"]
+        self.shared = tuple(ids[f"<~{count}>"] for count in range(1, MOST_WORDS + 1))
+        self.labels = tuple(ids[t] for t in SPECIAL_TOKENS[FIRST_LABEL:])
         self.label_index = {token_id: index for index, token_id in enumerate(self.labels)}
         self.choice_tokens, self.news_tokens = choice_tokens, news_tokens
         self._cache: dict[str, tuple[int, ...]] = {}
@@ -87,6 +94,13 @@ class Vocabulary:
             return ids
         tail = 8
         return ids[: self.choice_tokens - tail] + ids[-tail:]
+
+    def overlap(self, instruction: str, choice: str) -> tuple[int, ...]:
+        """Return the token that says how much of a choice the instruction names; none where that is nothing."""
+        if is_named(instruction, choice):
+            return (self.named,)
+        count = shared_words(instruction, choice)
+        return (self.shared[count - 1],) if count else ()
 
     def decode(self, ids: Sequence[int]) -> str:
         """Decode ordinary ids to text."""
@@ -134,10 +148,10 @@ class CompactRenderer:
         """Append the new page, or only its news where it was shown; start anew when the context would be outgrown."""
         view = context.view or View(page=f"turn {len(context.turns)}", news=context.observation)
         held, shown = _sequence_so_far(context.turns)
-        ids, page = self._observe(view, shown)
+        ids, page = self._observe(view, shown, context.task.instruction)
         if held and held + len(ids) + context.turn_tokens < self.max_context:
             return self._prompt(context, view, page, ids, is_continuation=True)
-        ids, page = self._observe(view, [])
+        ids, page = self._observe(view, [], context.task.instruction)
         head = (self.vocabulary.task, *self.vocabulary.encode(context.task.instruction))
         hints = tuple(i for hint in context.hints for i in self.vocabulary.encode(hint)[: self.vocabulary.news_tokens])
         return self._prompt(context, view, page, head + hints + ids, is_continuation=False)
@@ -155,7 +169,7 @@ class CompactRenderer:
             notes={"page": page.key, "actions": page.actions, "offset": page.offset},
         )
 
-    def _observe(self, view: View, shown: Sequence[Page]) -> tuple[tuple[int, ...], Page]:
+    def _observe(self, view: View, shown: Sequence[Page], instruction: str) -> tuple[tuple[int, ...], Page]:
         """Give the ids of an observation and the page whose labels hold."""
         vocabulary = self.vocabulary
         ids = [vocabulary.obs, *vocabulary.encode(view.news)[: vocabulary.news_tokens]]
@@ -168,6 +182,7 @@ class CompactRenderer:
         for index, choice in enumerate(offered):
             head, colon, rest = choice.text.partition(": ")
             ids += vocabulary.encode_choice(rest if colon and head == group else choice.text)
+            ids += vocabulary.overlap(instruction, choice.text)
             ids.append(vocabulary.labels[(index + offset) % LABEL_COUNT])
             group = head if colon else ""
         return (*ids, vocabulary.act), Page(view.page, tuple(choice.action for choice in offered), offset)
@@ -186,7 +201,7 @@ class CompactRenderer:
             return Reading("", "")
         if sampled[0] in vocabulary.label_index:
             index = (vocabulary.label_index[sampled[0]] - page.offset) % LABEL_COUNT
-            label = SPECIAL_TOKENS[9 + vocabulary.label_index[sampled[0]]]
+            label = SPECIAL_TOKENS[FIRST_LABEL + vocabulary.label_index[sampled[0]]]
             return Reading(label, page.actions[index] if index < len(page.actions) else label)
         words = vocabulary.decode([i for i in sampled if i not in vocabulary.label_index])
         if sampled[0] != vocabulary.write:

@@ -139,8 +139,7 @@ def imitate(
     *,
     report: Callable[[int, float, float], None],
     stop: int | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> torch.optim.Optimizer:
+) -> None:
     """Train for `settings.steps` steps in bf16 autocast with fp32 master weights.
 
     Args:
@@ -149,12 +148,11 @@ def imitate(
         settings: see there.
         report: called after each step with (step, loss in nats, tokens a second so far).
         stop: end after so many steps, on the schedule of all of them.
-        optimizer: one to go on with; made here when None.
     """
     probe = torch.nn.Linear(model.config.hidden_size, 1) if settings.mark_weight else None
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
-    optimizer = optimizer or torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.learning_rate,
         betas=(0.9, 0.98),
@@ -176,4 +174,3 @@ def imitate(
         optimizer.zero_grad(set_to_none=True)
         tokens += batch.tokens
         report(step, float(loss.detach()), tokens / (time.perf_counter() - began))
-    return optimizer

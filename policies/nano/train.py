@@ -32,7 +32,6 @@ __all__ = ["Recipe", "build_vocabulary", "train"]
 TOKENIZER_WORLDS = range(900, 924)
 COPY_WORLDS = 2000
 EPISODE_WORLDS = 10_000
-MARKED_WORLDS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,7 @@ class Recipe:
         default_factory=lambda: ImitationSettings(steps=1000, batch_tokens=3072, learning_rate=1.5e-3, final_share=1.0)
     )
     episodes: ImitationSettings = field(
-        default_factory=lambda: ImitationSettings(steps=4000, batch_tokens=6144, learning_rate=1.5e-3)
-    )
-    episode_steps: int = 1500
-    """The stage is left so early on its schedule: from there on marks help more than steps."""
-    marked: ImitationSettings = field(
-        default_factory=lambda: ImitationSettings(
-            steps=2400, batch_tokens=6144, learning_rate=1.5e-3, warmup=50, mark_weight=1.0
-        )
+        default_factory=lambda: ImitationSettings(steps=2400, batch_tokens=6144, learning_rate=1.5e-3, mark_weight=0.5)
     )
     demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
 
@@ -102,7 +94,7 @@ def queries(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
     return interleave(of_world, range(COPY_WORLDS, EPISODE_WORLDS), 32)
 
 
-def episodes(recipe: Recipe, vocabulary: Vocabulary, first_world: int) -> Iterator[Sequence_]:
+def episodes(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
     """Endless demonstrations, about 170 a world."""
 
     def of_world(world: int) -> Iterator[Sequence_]:
@@ -113,7 +105,7 @@ def episodes(recipe: Recipe, vocabulary: Vocabulary, first_world: int) -> Iterat
         chosen = (tasks[int(i)] for i in rng.permutation(len(tasks))[:200])
         yield from demonstrate(environment, chosen, vocabulary, recipe.demonstrations, rng)
 
-    return interleave(of_world, range(first_world, first_world + 30_000), 24)
+    return interleave(of_world, range(EPISODE_WORLDS, 10 * EPISODE_WORLDS), 24)
 
 
 def interleave(
@@ -136,13 +128,10 @@ def interleave(
             yield found
 
 
-def train(
-    recipe: Recipe, out: Path, *, stop_after: int | None = None, start: str | None = None
-) -> Qwen2ForCausalLM:
-    """Train and save into `out`; `stop_after` ends early, after so many steps of all, for tests of exactness;
-    `start` goes on from the folder of a finished second stage.
+def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2ForCausalLM:
+    """Train and save into `out`; `stop_after` ends early, after so many steps of all, for tests of exactness.
 
-    The stages of whole episodes save every 500 steps, so that what there is can be looked at.
+    The second stage saves every 500 steps, so that what there is can be looked at.
     """
     torch.set_num_threads(recipe.threads)
     tokenizer = build_vocabulary(recipe)
@@ -155,7 +144,7 @@ def train(
     began = time.perf_counter()
     left = stop_after
 
-    def stage(name: str, batches: Iterator[Batch], settings: ImitationSettings, steps: int, optimizer: Any) -> Any:
+    def stage(name: str, batches: Iterator[Batch], settings: ImitationSettings) -> None:
         nonlocal left
         losses: list[float] = []
 
@@ -168,32 +157,26 @@ def train(
             if name != "copy" and step % 500 == 499:
                 model.save_pretrained(out)
 
-        steps = steps if left is None else min(left, steps)
+        steps = settings.steps if left is None else min(left, settings.steps)
         left = None if left is None else left - steps
-        return imitate(model, batches, settings, report=report, stop=steps, optimizer=optimizer)
+        imitate(model, batches, settings, report=report, stop=steps)
 
-    def shown(first_world: int) -> Iterator[Batch]:
-        return pack(episodes(recipe, vocabulary, first_world), batch_tokens=recipe.episodes.batch_tokens)
-
-    if start is None:
-        copied = pack(queries(recipe, vocabulary), batch_tokens=recipe.copy.batch_tokens)
-        optimizer = stage("copy", copied, recipe.copy, recipe.copy.steps, None)
-        stage("episodes", shown(EPISODE_WORLDS), recipe.episodes, recipe.episode_steps, optimizer)
-    else:
-        model.load_state_dict(Qwen2ForCausalLM.from_pretrained(start).state_dict())
-    stage("marked", shown(MARKED_WORLDS), recipe.marked, recipe.marked.steps, None)
+    copied = pack(queries(recipe, vocabulary), batch_tokens=recipe.copy.batch_tokens)
+    stage("copy", copied, recipe.copy)
+    shown = pack(episodes(recipe, vocabulary), batch_tokens=recipe.episodes.batch_tokens)
+    stage("episodes", shown, recipe.episodes)
     model.save_pretrained(out)
     log.close()
     return model
 
 
 def main(arguments: list[str]) -> None:
-    """Read `key=value` arguments: out, seed, start (a folder that holds the second stage's end)."""
+    """Read `key=value` arguments: out and seed."""
     given = dict(argument.split("=", 1) for argument in arguments)
-    unknown = set(given) - {"out", "seed", "start"}
+    unknown = set(given) - {"out", "seed"}
     if unknown or "out" not in given:
-        sys.exit(f"expected out=FOLDER [seed=0] [start=FOLDER], got {' '.join(arguments) or 'nothing'}")
-    train(Recipe(seed=int(given.get("seed", 0))), Path(given["out"]), start=given.get("start"))
+        sys.exit(f"expected out=FOLDER [seed=0], got {' '.join(arguments) or 'nothing'}")
+    train(Recipe(seed=int(given.get("seed", 0))), Path(given["out"]))
 
 
 if __name__ == "__main__":
