@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from envs.webshop.records import array_records, object_records, read_json
 from sage_gym.errors import CatalogError
 
-__all__ = ["Files", "HumanInstruction", "Product", "find_files", "read_products"]
+__all__ = ["Files", "HumanInstruction", "Product", "find_files", "product_from_fields", "read_products"]
 
 M = TypeVar("M", bound=BaseModel)
 UNPRICED = (100.0,)
@@ -115,6 +115,27 @@ class _RawHuman(BaseModel):
     instruction: str
     instruction_attributes: list[str]
     instruction_options: list[str]
+
+
+def product_from_fields(values: list[Any]) -> Product:
+    """Build a product from its fields as JSON gives them back (lists for tuples)."""
+    asin, title, description, bullets, pricing, options, attributes, *kind, instruction, wanted, human = values
+    category, query, product_category = kind
+    return Product(
+        asin,
+        title,
+        description,
+        tuple(bullets),
+        tuple(pricing),
+        tuple((name, tuple(held)) for name, held in options),
+        tuple(attributes),
+        category,
+        query,
+        product_category,
+        instruction,
+        tuple(wanted),
+        tuple(HumanInstruction(text, tuple(needed), tuple(chosen)) for text, needed, chosen in human),
+    )
 
 
 def find_files(source: Path) -> Files:

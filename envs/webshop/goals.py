@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +24,23 @@ from envs.webshop.catalog import Product
 from envs.webshop.records import read_json
 from sage_gym.errors import CatalogError
 
-__all__ = ["Goal", "GoalTable", "Kind", "draw_human", "draw_prices", "draw_synthetic", "read_goals", "read_prices"]
+__all__ = [
+    "DRAW_SEED",
+    "KINDS",
+    "Goal",
+    "GoalTable",
+    "Kind",
+    "Wanted",
+    "draw_bounds",
+    "draw_price",
+    "read_goals",
+    "read_prices",
+    "shuffled_order",
+]
 
 Kind = Literal["synthetic", "human"]
 DRAW_SEED, SHUFFLE_SEED = 0, 233
+KINDS: tuple[Kind, ...] = ("synthetic", "human")
 BOUNDS = tuple(10.0 * i for i in range(1, 100))
 NEAREST_BOUNDS = 4
 NO_BOUND = 1_000_000.0
@@ -62,28 +75,53 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class GoalTable:
-    """Goals of one kind, in upstream's order.
+class Wanted:
+    """What goals want, before price bounds are drawn; rows are in catalogue order.
 
-    `combinations` number the choice of options of a synthetic goal, or a human one's place among its product's
-    instructions; goals read from a file are held as they are in `given`.
+    Row r wants the product at `positions[r]` with combination (or instruction) `numbers[r]`, and shares the
+    `owners[r]`-th drawn bound. Goal i is row `order[i]`.
     """
 
-    kind: Kind
     positions: NDArray[np.int32]
-    combinations: NDArray[np.int64]
+    owners: NDArray[np.int32]
+    numbers: NDArray[np.int64]
+    order: NDArray[np.int32]
+
+    def owner_positions(self) -> NDArray[np.int32]:
+        """Give the product position of each bound to be drawn."""
+        firsts = np.flatnonzero(np.diff(self.owners, prepend=-1))
+        return np.asarray(self.positions[firsts])
+
+
+@dataclass(frozen=True, slots=True)
+class GoalTable:
+    """Goals of one kind, in upstream's order. `bounds` are in dollars, one an owner; `given` come from a file."""
+
+    kind: Kind
+    wanted: Wanted
     bounds: NDArray[np.float64]
     given: tuple[Goal, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.given) or len(self.wanted.order)
+
+    def position(self, index: int) -> int:
+        """Return the catalogue position of the product that a goal wants."""
+        return self.given[index].position if self.given else int(self.wanted.positions[self.wanted.order[index]])
+
+    def positions(self) -> NDArray[np.int32]:
+        """Return the wanted product's position of every goal."""
+        if self.given:
+            return np.array([goal.position for goal in self.given], np.int32)
+        return np.asarray(self.wanted.positions[self.wanted.order])
 
     def goal(self, index: int, product: Product) -> Goal:
         """Make the goal at `index`; `product` is the one at its position."""
         if self.given:
             return self.given[index]
-        number, bound = int(self.combinations[index]), float(self.bounds[index])
-        position = int(self.positions[index])
+        row = int(self.wanted.order[index])
+        position, number = int(self.wanted.positions[row]), int(self.wanted.numbers[row])
+        bound = float(self.bounds[self.wanted.owners[row]])
         if self.kind == "human":
             wanted = product.human[number]
             text = wanted.text.strip(".") + _bound_text(bound)
@@ -95,58 +133,32 @@ class GoalTable:
         return Goal("synthetic", index, position, product.asin, text, product.instruction_attributes, options, bound)
 
 
-def draw_prices(products: Sequence[Product], generator: random.Random) -> NDArray[np.float64]:
-    """Draw a price in dollars for each product: a range gives a uniform draw."""
-    return np.array(
-        [p.pricing[0] if len(p.pricing) == 1 else generator.uniform(*p.pricing) for p in products], np.float64
-    )
+def draw_price(pricing: tuple[float, ...], generator: random.Random) -> float:
+    """Draw a price in dollars: a range gives a uniform draw."""
+    return pricing[0] if len(pricing) == 1 else generator.uniform(*pricing)
 
 
-def draw_synthetic(products: Sequence[Product], prices: NDArray[np.float64], generator: random.Random) -> GoalTable:
-    """Draw one price bound a product and one goal for each combination of its options, then shuffle."""
-    positions, counts, bounds = [], [], []
-    for position, product in enumerate(products):
-        if product.instruction is None:
-            continue
-        positions.append(position)
-        bounds.append(_draw_bound(float(prices[position]), generator))
-        counts.append(reduce(lambda n, option: n * len(option[1]), product.options, 1))
-    repeats = np.asarray(counts, np.int64)
-    numbers = [np.arange(count) for count in counts]
-    return _shuffle(
-        "synthetic",
-        np.repeat(np.asarray(positions, np.int32), repeats),
-        np.concatenate(numbers) if numbers else np.empty(0, np.int64),
-        np.repeat(np.asarray(bounds, np.float64), repeats),
-    )
+def draw_bounds(wanted: Wanted, prices: NDArray[np.float64], state: Any) -> NDArray[np.float64]:
+    """Draw a price bound in dollars for each owner: one of the four tens above the price, never the lowest.
 
-
-def draw_human(products: Sequence[Product], prices: NDArray[np.float64], generator: random.Random) -> GoalTable:
-    """Draw one price bound for each instruction that a person wrote and that names attributes, then shuffle."""
-    rows = [
-        (position, number, _draw_bound(float(prices[position]), generator))
-        for position, product in enumerate(products)
-        for number, wanted in enumerate(product.human)
-        if wanted.attributes
-    ]
-    positions, numbers, bounds = zip(*rows, strict=True) if rows else ((), (), ())
-    return _shuffle(
-        "human", np.asarray(positions, np.int32), np.asarray(numbers, np.int64), np.asarray(bounds, np.float64)
-    )
+    `state` is that of upstream's generator after it drew the prices; it draws one kind of goals in a run.
+    """
+    generator = random.Random()
+    generator.setstate(state)
+    return np.array([_draw_bound(price, generator) for price in prices[wanted.owner_positions()].tolist()], np.float64)
 
 
 def _draw_bound(price: float, generator: random.Random) -> float:
-    above = [bound for bound in BOUNDS if bound > price][:NEAREST_BOUNDS]
+    first = bisect_right(BOUNDS, price)
+    above = BOUNDS[first : first + NEAREST_BOUNDS]
     return max(generator.sample(above, 2)) if len(above) >= 2 else NO_BOUND
 
 
-def _shuffle(
-    kind: Kind, positions: NDArray[np.int32], numbers: NDArray[np.int64], bounds: NDArray[np.float64]
-) -> GoalTable:
-    order = list(range(len(positions)))
+def shuffled_order(count: int) -> NDArray[np.int32]:
+    """Return the order in which upstream shuffles so many goals."""
+    order = list(range(count))
     random.Random(SHUFFLE_SEED).shuffle(order)
-    places = np.asarray(order, np.int64)
-    return GoalTable(kind, positions[places], numbers[places], bounds[places])
+    return np.array(order, np.int32)
 
 
 def _bound_text(bound: float) -> str:
@@ -181,10 +193,11 @@ def read_goals(path: Path, find: Callable[[str], int]) -> GoalTable:
     if not isinstance(found, list):
         raise CatalogError(f"{path}: expected a list of goals, got {type(found).__name__}")
     goals = tuple(_given(path, index, value, find) for index, value in enumerate(found))
-    kind: Kind = goals[0].kind if goals else "synthetic"
-    positions = np.array([goal.position for goal in goals], np.int32)
-    bounds = np.array([goal.price_upper for goal in goals], np.float64)
-    return GoalTable(kind, positions, np.zeros(len(goals), np.int64), bounds, goals)
+    if not goals:
+        raise CatalogError(f"{path}: expected at least one goal, got none")
+    nothing = np.empty(0, np.int32)
+    wanted = Wanted(nothing, nothing, nothing.astype(np.int64), nothing)
+    return GoalTable(goals[0].kind, wanted, np.empty(0), goals)
 
 
 def _given(path: Path, index: int, value: Any, find: Callable[[str], int]) -> Goal:
@@ -204,7 +217,7 @@ def _given(path: Path, index: int, value: Any, find: Callable[[str], int]) -> Go
     return Goal(kind, index, position, raw.asin, text, wanted, tuple(options), raw.price_upper)
 
 
-def read_prices(path: Path, asins: Sequence[str]) -> NDArray[np.float64]:
+def read_prices(path: Path, asins: NDArray[np.bytes_]) -> NDArray[np.float64]:
     """Read each product's price in dollars from an object keyed by asin.
 
     Raises:
@@ -213,7 +226,8 @@ def read_prices(path: Path, asins: Sequence[str]) -> NDArray[np.float64]:
     found: Mapping[str, Any] = read_json(path)
     if not isinstance(found, dict):
         raise CatalogError(f"{path}: expected an object from asin to price, got {type(found).__name__}")
-    missing = [asin for asin in asins if not isinstance(found.get(asin), int | float)]
+    wanted = [asin.decode() for asin in asins.tolist()]
+    missing = [asin for asin in wanted if not isinstance(found.get(asin), int | float)]
     if missing:
         raise CatalogError(f"{path}: expected a number for every product, got none for {len(missing)}: {missing[:3]}")
-    return np.array([float(found[asin]) for asin in asins], np.float64)
+    return np.array([float(found[asin]) for asin in wanted], np.float64)

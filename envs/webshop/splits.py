@@ -20,21 +20,23 @@ beside `all` and the human ones.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.webshop.goals import Kind
+from envs.webshop.goals import GoalTable, Kind
 from envs.webshop.records import read_json
 from sage_gym.errors import CatalogError
 
-__all__ = ["Split", "make_splits", "read_splits"]
+__all__ = ["Split", "Splits", "read_splits"]
 
 TEST_END, SELECT_END = 500, 1500
 SELECT_SHARE = 4
+Indices = Sequence[int] | NDArray[np.int64]
+DISJOINT = ("train_disjoint", "train_disjoint_fit", "select_disjoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,58 +44,66 @@ class Split:
     """The goals of a split: their kind and indices, ascending."""
 
     kind: Kind
-    indices: NDArray[np.int64]
+    indices: Indices
 
 
-def make_splits(
-    synthetic: NDArray[np.int32], human_count: int, by_product: Mapping[str, NDArray[np.int32]] | None, names: list[str]
-) -> dict[str, Split]:
-    """Name the splits that hold goals.
+class Splits(Mapping[str, Split]):
+    """The splits that hold goals, by name; the disjoint ones are cut when first asked for."""
 
-    Args:
-        synthetic: the product position of each synthetic goal.
-        human_count: number of human goals.
-        by_product: split → product positions, or None for the splits by index.
-        names: the asin at each position that occurs, looked up lazily only for the disjoint cut.
-    """
-    every = np.arange(len(synthetic), dtype=np.int64)
-    if by_product is None:
-        chosen = _by_index(synthetic, every, names)
-    else:
-        chosen = {name: every[np.isin(synthetic, positions)] for name, positions in by_product.items()}
-    people = np.arange(human_count, dtype=np.int64)
-    human = {
-        "human_train": people[SELECT_END:],
-        "human_select": people[TEST_END:SELECT_END],
-        "human_test": people[:TEST_END],
-        "human": people,
-    }
-    found = {name: Split("synthetic", indices) for name, indices in {**chosen, "all": every}.items()}
-    found |= {name: Split("human", indices) for name, indices in human.items()}
-    return {name: split for name, split in found.items() if len(split.indices)}
+    def __init__(
+        self,
+        goals: Mapping[Kind, GoalTable],
+        given: Mapping[str, NDArray[np.int64]] | None,
+        asins: NDArray[np.bytes_],
+    ) -> None:
+        """Name the splits.
+
+        Args:
+            goals: the goals by kind.
+            given: split → goal indices where the catalogue assigns its products, else None.
+            asins: by catalogue position.
+        """
+        self._goals, self._asins = goals, asins
+        count, people = len(goals["synthetic"]), len(goals["human"])
+        by_index = {**_cut(count), "eval": range(min(TEST_END, count), min(SELECT_END, count))}
+        by_index["train_small"] = range(min(TEST_END, count), count)
+        synthetic: dict[str, Indices] = {**(by_index if given is None else given), "all": range(count)}
+        human: dict[str, Indices] = {f"human_{name}": held for name, held in _cut(people).items()}
+        human["human"] = range(people)
+        found = {name: Split("synthetic", held) for name, held in synthetic.items()}
+        found |= {name: Split("human", held) for name, held in human.items()}
+        self._found = {name: split for name, split in found.items() if len(split.indices)}
+        self._late = DISJOINT if given is None and count > TEST_END else ()
+
+    def __getitem__(self, name: str) -> Split:
+        if name in self._late and name not in self._found:
+            self._found |= {name: Split("synthetic", held) for name, held in self._cut_disjoint().items()}
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._found, *self._late]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _cut_disjoint(self) -> dict[str, NDArray[np.int64]]:
+        wanted = self._goals["synthetic"].positions()
+        later = np.arange(TEST_END, len(wanted), dtype=np.int64)
+        apart = later[~np.isin(wanted[later], wanted[:TEST_END])]
+        products = np.unique(wanted[apart])
+        held_out = [p for p in products.tolist() if _in_quarter(bytes(self._asins[p]))]
+        is_held_out = np.isin(wanted[apart], held_out)
+        return dict(zip(DISJOINT, (apart, apart[~is_held_out], apart[is_held_out]), strict=True))
 
 
-def _by_index(synthetic: NDArray[np.int32], every: NDArray[np.int64], names: list[str]) -> dict[str, NDArray[np.int64]]:
-    later = every[TEST_END:]
-    apart = later[~np.isin(synthetic[later], synthetic[:TEST_END])]
-    held_out = _quarter(np.unique(synthetic[apart]), names)
-    is_held_out = np.isin(synthetic[apart], held_out)
-    return {
-        "train": every[SELECT_END:],
-        "select": every[TEST_END:SELECT_END],
-        "eval": every[TEST_END:SELECT_END],
-        "test": every[:TEST_END],
-        "train_small": later,
-        "train_disjoint": apart,
-        "train_disjoint_fit": apart[~is_held_out],
-        "select_disjoint": apart[is_held_out],
-    }
+def _cut(count: int) -> dict[str, range]:
+    first, second = min(TEST_END, count), min(SELECT_END, count)
+    return {"train": range(second, count), "select": range(first, second), "test": range(first)}
 
 
-def _quarter(positions: NDArray[np.int32], names: list[str]) -> NDArray[np.int32]:
-    """Pick one product in four by the hash of its asin."""
-    picked = [p for p in positions.tolist() if hashlib.sha256(names[p].encode()).digest()[0] % SELECT_SHARE == 0]
-    return np.asarray(picked, np.int32)
+def _in_quarter(asin: bytes) -> bool:
+    """Whether a product falls into the quarter held out for `select_disjoint`, by the hash of its asin."""
+    return hashlib.sha256(asin).digest()[0] % SELECT_SHARE == 0
 
 
 def read_splits(path: Path, asins: list[str]) -> dict[str, NDArray[np.int32]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,60 +10,50 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.webshop.catalog import Product, find_files, read_products
-from envs.webshop.goals import (
-    DRAW_SEED,
-    Goal,
-    GoalTable,
-    Kind,
-    draw_human,
-    draw_prices,
-    draw_synthetic,
-    read_goals,
-    read_prices,
-)
+from envs.webshop.catalog import find_files
+from envs.webshop.goals import KINDS, Goal, GoalTable, Kind, draw_bounds, read_goals, read_prices
 from envs.webshop.nouns import Nouns, fallback_nouns, has_spacy, nouns_from_file, spacy_nouns
 from envs.webshop.pages import ProductPage, build_page
-from envs.webshop.search import Index, build_index
-from envs.webshop.splits import Split, make_splits, read_splits
+from envs.webshop.prepared import Prepared, Products, load_prepared, prepare
+from envs.webshop.search import Index
+from envs.webshop.splits import Splits
 from envs.webshop.worlds import locate
-from sage_gym.errors import CatalogError, TaskKeyError
+from sage_gym.errors import TaskKeyError
 
 __all__ = ["Store", "open_store"]
 
 RESULT_COUNT = 50
-PAGE_LIMIT = 50_000
+PAGE_LIMIT = 5_000
 
 
 @dataclass(frozen=True)
 class Store:
-    """What environments share. `numbering` gives the product position of each document of the index."""
+    """What environments share. `prices` are in dollars, by catalogue position."""
 
-    products: Sequence[Product]
+    products: Products
     prices: NDArray[np.float64]
     index: Index
-    numbering: NDArray[np.int32]
     goals: Mapping[Kind, GoalTable]
-    splits: Mapping[str, Split]
+    splits: Splits
     nouns: Nouns
     has_attributes: bool = False
     _pages: dict[int, ProductPage] = field(default_factory=dict, repr=False)
 
     def search(self, text: str) -> list[int]:
-        """Return the positions of up to 50 products, best first. `<c>`, `<q>` and `<a>` list as upstream's do."""
-        mark, _, rest = text.partition(" ")
-        if mark in ("<c>", "<q>", "<a>"):
-            return self._listed(mark, rest.strip())
-        return self.numbering[self.index.search(text, RESULT_COUNT)].tolist()  # type: ignore[no-any-return]
+        """Return the positions of up to 50 products, best first.
 
-    def _listed(self, mark: str, text: str) -> list[int]:
-        return [
-            position
-            for position, product in enumerate(self.products)
-            if (mark == "<c>" and product.category == text.partition(" ")[0])
-            or (mark == "<q>" and product.query == text)
-            or (mark == "<a>" and text in product.attributes)
-        ]
+        As upstream's, `<c> name` lists a category and `<q> words` the products found under a query, in catalogue
+        order and without limit; upstream's `<a>` fails there, and is a plain search here.
+        """
+        mark, _, rest = text.partition(" ")
+        if mark in ("<c>", "<q>"):
+            wanted = rest.split(" ")[0].strip() if mark == "<c>" else rest.strip()
+            return [
+                position
+                for position, product in enumerate(self.products)
+                if wanted == (product.category if mark == "<c>" else product.query)
+            ]
+        return self.index.search(text, RESULT_COUNT)
 
     def page(self, position: int) -> ProductPage:
         """Return a product's fragments."""
@@ -79,7 +68,7 @@ class Store:
     def goal(self, kind: Kind, index: int) -> Goal:
         """Return a goal by its index."""
         table = self.goals[kind]
-        return table.goal(index, self.products[int(table.positions[index])])
+        return table.goal(index, self.products[table.position(index)])
 
     def goal_of(self, key: str) -> Goal:
         """Return the goal of a task key.
@@ -115,34 +104,28 @@ def open_store(
         CatalogError: a file is missing or bad; says which, where, and what was expected.
     """
     source, is_generated = locate(catalog)
-    files = find_files(source)
-    products = list(read_products(files))
-    if not products:
-        raise CatalogError(f"{files.products}: expected at least one product, got none")
-    asins = [product.asin for product in products]
-    generator = random.Random(DRAW_SEED)
-    drawn = draw_prices(products, generator)
-    known = drawn if prices is None else read_prices(Path(prices), asins)
-    state = generator.getstate()
-    tables = {"synthetic": draw_synthetic(products, known, generator)}
-    generator.setstate(state)
-    tables["human"] = draw_human(products, known, generator)
+    prepared = load_prepared(prepare(find_files(source)))
+    known = None if prices is None else read_prices(Path(prices), prepared.asins)
+    tables = _make_goals(prepared, known)
     if goals is not None:
-        place = {asin: position for position, asin in enumerate(asins)}
-        table = read_goals(Path(goals), lambda asin: place.get(asin, -1))
+        table = read_goals(Path(goals), prepared.find)
         tables[table.kind] = table
-    by_product = None if files.splits is None else read_splits(files.splits, asins)
-    order = sorted(range(len(products)), key=asins.__getitem__)
     return Store(
-        products=products,
-        prices=known,
-        index=Index(build_index(products[position].search_text for position in order)),
-        numbering=np.asarray(order, np.int32),
-        goals=tables,  # type: ignore[arg-type]
-        splits=make_splits(tables["synthetic"].positions, len(tables["human"]), by_product, asins),
+        products=prepared.products,
+        prices=prepared.prices if known is None else known,
+        index=Index(prepared.postings),
+        goals=tables,
+        splits=Splits(tables, prepared.splits if goals is None else None, prepared.asins),
         nouns=_nouns(title_nouns, is_generated=is_generated),
         has_attributes=has_attributes,
     )
+
+
+def _make_goals(prepared: Prepared, prices: NDArray[np.float64] | None) -> dict[Kind, GoalTable]:
+    bounds = prepared.bounds
+    if prices is not None:
+        bounds = {kind: draw_bounds(wanted, prices, prepared.state) for kind, wanted in prepared.wanted.items()}
+    return {kind: GoalTable(kind, prepared.wanted[kind], bounds[kind]) for kind in KINDS}
 
 
 def _nouns(title_nouns: str | None, *, is_generated: bool) -> Nouns:
