@@ -48,7 +48,7 @@ def test_where_and_how_long_a_run_works_may_change(tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     moved.mkdir()
     folder.rename(moved / folder.name)
-    changed = configured(moved, "tracking.wandb=off", "rounds.time_limit_s=60")
+    changed = configured(moved, "tracking.wandb=off", "tracking.project=other")
     assert open_run(changed) == moved / folder.name
 
 

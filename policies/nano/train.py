@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import sage_gym  # noqa: F401  registers the environments
 from policies.causal_lm.compact import Vocabulary
+from policies.metacognition import MetacognitionHead
 from policies.nano.demonstrations import DemonstrationSettings, demonstrate, query_sequence, random_sequence
 from policies.nano.imitation import Batch, ImitationSettings, Sequence_, imitate, pack
 from policies.nano.model import build_model, build_tokenizer
@@ -166,6 +167,7 @@ def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2F
     shown = pack(episodes(recipe, vocabulary), batch_tokens=recipe.episodes.batch_tokens)
     stage("episodes", shown, recipe.episodes)
     model.save_pretrained(out)
+    MetacognitionHead(recipe.hidden).save(out / "head.safetensors")
     log.close()
     return model
 

@@ -16,7 +16,7 @@ from sage_gym.errors import ConfigError
 __all__ = ["CONFIG_FILE", "FREE_ON_RESUME", "differences", "open_run", "save"]
 
 CONFIG_FILE = "config.yaml"
-FREE_ON_RESUME = ("run.folder", "run.resume", "run.name", "executor", "tracking", "rounds.time_limit_s")
+FREE_ON_RESUME = ("run.folder", "run.resume", "run.name", "executor", "tracking")
 """Settings that say where and how long a run works, not what comes out: they may change when it goes on."""
 
 

@@ -112,8 +112,8 @@ class Rounds(Section):
 
     count: int = Field(default=3, ge=0)
     """Rounds; 0 evaluates the policy as it is."""
-    time_limit_s: float | None = Field(default=None, gt=0.0)
-    """Start no round that would not end within this many seconds of training; null is no limit."""
+    token_limit: int | None = Field(default=None, gt=0)
+    """Start no round once so many sampled tokens have been trained on; null is no limit."""
     stages: tuple[Literal["forecast", "distil", "reinforce"], ...] = Field(default=("reinforce",), min_length=1)
     """What a round trains, in order: the forecast head alone on a frozen backbone, weighted imitation of what
     selection kept, policy gradient."""
@@ -177,7 +177,7 @@ class Reinforce(Section):
     clip_high: float = Field(default=0.28, gt=0.0)
     """A probability ratio above 1 + clip_high gets no further push up."""
     kl: float = Field(default=0.02, ge=0.0)
-    """Weight of KL(student || reference)."""
+    """Weight of KL(student || reference), estimated at the sampled tokens."""
     entropy: float = Field(default=0.0, ge=0.0)
     """Weight of the entropy bonus."""
     baseline: Literal["group", "forecast", "turn", "none"] = "group"

@@ -85,9 +85,14 @@ class RoundLoop:
         if finished is not None:
             return finished
         rounds = read_rounds(self.folder) or [self._start()]
-        while Standing.of(rounds).last < self.config.rounds.count:
+        while self._goes_on(rounds):
             rounds.append(self._round(Standing.of(rounds)))
         return self._finish(rounds)
+
+    def _goes_on(self, rounds: Sequence[RoundManifest]) -> bool:
+        limit = self.config.rounds.token_limit
+        is_spent = limit is not None and sum(m.tokens_trained for m in rounds) >= limit
+        return rounds[-1].round < self.config.rounds.count and not is_spent
 
     # Rounds
 

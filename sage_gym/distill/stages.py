@@ -131,7 +131,8 @@ def _train(
         return StageResult({f"{name}/steps": 0.0})
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    reference = copy.deepcopy(student.model).eval().requires_grad_(False) if objective.kl else None
+    has_reference = bool(objective.kl) and not objective.policy_gradient
+    reference = copy.deepcopy(student.model).eval().requires_grad_(False) if has_reference else None
     pad = student.tokenizer.pad_token_id or 0
     batches: list[TrainingBatch] = []
     inverse: list[InverseBatch | None] = []

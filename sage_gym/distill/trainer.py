@@ -72,7 +72,8 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
     Args:
         model: the student's causal model.
         head: the meta-cognition head, or None.
-        reference: the frozen student of the round's start; needed when `objective.kl` is not 0.
+        reference: the frozen student of the round's start, for the KL over the full vocabulary; without it the
+            policy gradient's KL is estimated at the sampled tokens (r - 1 - log r), at no cost.
         objective: see there.
         batches: one a step.
         inverse: the inverse pass of each step, None where it has none; empty leaves the pass out.
@@ -93,8 +94,8 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
         args: SFTConfig,
         optimizers: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR | None],
     ) -> None:
-        if objective.kl and reference is None:
-            raise ValueError("objective.kl needs the reference model")
+        if objective.kl and reference is None and not objective.policy_gradient:
+            raise ValueError("objective.kl needs the reference model where there are no recorded log-probabilities")
         self.head, self.reference, self.objective = head, reference, objective
         self.batches, self.inverse = batches, inverse or [None] * len(batches)
         self.history: dict[str, list[float]] = defaultdict(list)
@@ -141,8 +142,7 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
             losses.parts["cross_entropy"] = weighted_mean(-logprobs_N, batch.weights_N)
         if objective.policy_gradient:
             self._add_policy_gradient(losses, logits_NV, batch)
-        if objective.kl:
-            assert self.reference is not None
+        if objective.kl and self.reference is not None:
             with torch.no_grad():
                 reference_NH = hidden_states(self.reference, batch)
                 reference_NV = self.reference.get_output_embeddings()(reference_NH[batch.before_N])
@@ -164,6 +164,10 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
             clip_high=self.objective.clip_high,
         )
         losses.parts["policy_gradient"] = surrogate.loss
+        if self.objective.kl and self.reference is None:
+            # the round's student sampled these tokens, so the ledger holds the reference's log-probabilities already
+            behind_N = batch.logprobs_N - logprobs_N
+            losses.parts["kl"] = weighted_mean(behind_N.exp() - 1 - behind_N, batch.weights_N)
         losses.watched["clip_fraction"] = float(surrogate.clip_fraction)
         losses.watched["approximate_kl"] = float(surrogate.approximate_kl)
         if self.objective.entropy:
