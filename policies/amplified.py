@@ -2,7 +2,7 @@
 
 For each turn it samples several decisions, drops those that the forecast gives up on, plans again while none is left,
 and lets a chooser take the best. Source: critic amplification, SAGE-32B, arXiv 2601.04237; that intervening can cost
-more than it saves, arXiv 2602.03338, which is why a share of the episodes is left alone and a pilot decides on it.
+more than it saves, arXiv 2602.03338, hence the share of episodes that is left alone, and the pilot.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ FAILURES = st.none() | st.builds(Failure, TEXT, TEXT, TEXT, st.integers(1, 3))
 TASKS = st.builds(Task, TEXT, TEXT, TEXT, st.integers(), TEXT, TEXT, TEXT)
 TRAJECTORIES = st.builds(
     Trajectory, TEXT, TASKS, TURNS, st.sampled_from(StopReason), FLOATS, st.booleans(), st.integers(), TEXT,
-    st.integers(), st.integers(), TEXT, JSON, st.booleans(), FAILURES, FLOATS,
+    st.integers(), st.integers(), TEXT, JSON, st.booleans(), FAILURES, FLOATS, st.lists(TEXT, max_size=2).map(tuple),
 )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def full_trajectory() -> Trajectory:
     turn = Turn("obs", decision, 0.5, True, 0.1, {"b": 2})
     return Trajectory(
         "id", task, (turn,), StopReason.MAX_TURNS, 0.5, True, 3, "p", 4, 5, "end", {"c": None}, True,
-        Failure("sandbox", "E", "m", 2), 0.25,
+        Failure("sandbox", "E", "m", 2), 0.25, ("try again",),
     )  # fmt: skip
 
 

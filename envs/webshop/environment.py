@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 
 from envs.webshop.goals import Goal
 from envs.webshop.observation import header, observe_rich, observe_text
-from envs.webshop.reward import Rules
+from envs.webshop.reward import SHORTFALLS, Rules
 from envs.webshop.session import Session
 from envs.webshop.store import Store, open_store
 from sage_gym.errors import ConfigError, UnknownNameError
@@ -96,6 +96,7 @@ class WebShop(gymnasium.Env[str, str]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # type: ignore[misc]
+    shortfalls: ClassVar[dict[str, str]] = SHORTFALLS
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ from rapidfuzz.utils import default_process
 from envs.webshop.catalog import Product
 from envs.webshop.goals import Goal
 
-__all__ = ["Purchase", "Rules", "normalise_color", "score_purchase"]
+__all__ = ["SHORTFALLS", "Purchase", "Rules", "normalise_color", "score_purchase"]
 
 Rules = Literal["upstream", "fixed"]
 FUZZY_BAR = 85
@@ -40,6 +40,13 @@ COLOR_TEXT = (
     "violet walnut wheat white wine yellow"
 )
 COLORS = tuple(COLOR_TEXT.split())
+SHORTFALLS = {
+    "r_type": "what was bought is of another kind than what was asked for",
+    "r_att": "it lacks something that was asked for",
+    "r_option": "an option was wrong or not chosen",
+    "r_price": "its price was above the bound",
+}
+"""What a component below 1 means to the shopper; for critiques of failed attempts."""
 
 
 @dataclass(frozen=True, slots=True)
