@@ -217,6 +217,49 @@ def test_a_saved_policy_is_loaded_as_it_was(tmp_path: Path, has_head: bool) -> N
     assert (loaded.name, loaded.temperature) == ("toy", 0.7)
 
 
+def test_restoring_takes_over_weights_and_head_in_place(tmp_path: Path) -> None:
+    saved = _policy(head=_head(), temperature=0.0)
+    saved.save(tmp_path / "round-1")
+    other_head = MetacognitionHead(32)
+    other = CausalLM(
+        toy_model(seed=5), toy_tokenizer(), saved.renderer, head=other_head, temperature=0.0, name=saved.name
+    )
+    model = other.model
+    expected = saved.act([make_context()])
+    assert other.act([make_context()]) != expected
+    other.restore(tmp_path / "round-1")
+    assert other.model is model
+    assert other.act([make_context()]) == expected
+    small = CausalLM(toy_model(hidden=16), toy_tokenizer(), saved.renderer)
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight|expected \(.*16.*\), got \(.*32.*\)"):
+        small.restore(tmp_path / "round-1")
+    with pytest.raises(CheckpointError, match=r"expected weights in model\*\.safetensors, got no such file"):
+        other.restore(tmp_path / "round-2")
+
+
+def test_foreseeing_reads_prompts_alone_and_leaves_running_episodes_as_they_are() -> None:
+    policy = _policy(head=_head())
+    history = _play(policy, episodes=1, turns=1)[0]
+    running = make_context(history, episode="e0", seed=5)
+    fresh = make_context(episode="new", observation="elsewhere")
+    foreseen = policy.foresee([running, fresh])
+    decisions = policy.act([running, fresh])
+    assert foreseen == [pytest.approx(d.p_fail_before, abs=1e-5) for d in decisions]
+    assert foreseen[0] != foreseen[1]
+    with pytest.raises(ValueError, match="expected a meta-cognition head to forecast with"):
+        _policy().foresee([fresh])
+
+
+def test_another_way_of_decoding_shares_the_weights() -> None:
+    free = _policy(is_restricted=False)
+    restricted = free.with_decoding(temperature=0.0, restricted=True)
+    assert restricted.model is free.model
+    decision = restricted.act([make_context(free=())])[0]
+    assert decision.action in ("click[buy now]", "click[back]")
+    lifted = restricted.with_decoding(temperature=1.0, restricted=False).act([make_context()])[0]
+    assert _ids([lifted]) == _ids(free.act([make_context()]))
+
+
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     class Broken(MetacognitionHead):
         def save(self, path: Path) -> None:
@@ -298,6 +341,9 @@ def test_adapters_are_trained_saved_and_loaded(tmp_path: Path) -> None:
     loaded = load_causal_lm(tmp_path / "adapter")
     assert loaded.act([make_context()]) == decisions
     assert any(p.requires_grad for p in loaded.model.parameters())
+    fresh = load_causal_lm(base, lora=LoraSettings(rank=2), temperature=0.0)
+    fresh.restore(tmp_path / "adapter")
+    assert _ids(fresh.act([make_context()])) == _ids(decisions)
 
 
 def test_a_temperature_below_zero_is_refused() -> None:

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["HEAD_FILE", "PolicyRecord", "read_record", "restore_checkpoint", "save_checkpoint"]
 
 HEAD_FILE = "head.safetensors"
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILES = "model*.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
 RECORD_FILE = "policy.json"
 
 
@@ -70,29 +73,55 @@ def save_checkpoint(
 
 
 def restore_checkpoint(folder: Path, model: PreTrainedModel, head: ForecastHead | None) -> None:
-    """Load what `save_checkpoint` wrote into a model and head that are there already.
+    """Load what `save_checkpoint` wrote into a model (or its adapters) and head that are there already.
 
     Raises:
         CheckpointError: weights are missing, damaged, or of another architecture (both shapes are given).
     """
-    path = folder / WEIGHTS_FILE
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: expected the student's weights, got {error}; remove the folder") from error
-    expected = dict(model.state_dict())
-    tied = {name for name in expected if name not in state and name.endswith("lm_head.weight")}
+    is_adapter = (folder / ADAPTER_FILE).is_file()
+    pattern = ADAPTER_FILE if is_adapter else WEIGHTS_FILES
+    state = _read_weights(folder, pattern)
+    expected = _adapter_state(model) if is_adapter else dict(model.state_dict())
     wrong = [
         f"{name}: expected {tuple(expected[name].shape) if name in expected else 'nothing'}, "
         f"got {tuple(state[name].shape) if name in state else 'nothing'}"
-        for name in sorted((expected.keys() - tied) | state.keys())
+        for name in sorted((expected.keys() - _shared(expected, state)) | state.keys())
         if name not in expected or name not in state or expected[name].shape != state[name].shape
     ]
     if wrong:
-        raise CheckpointError(f"{path}: weights of another architecture: {'; '.join(wrong[:5])}")
-    model.load_state_dict(state, strict=False)
+        raise CheckpointError(f"{folder / pattern}: weights of another architecture: {'; '.join(wrong[:5])}")
+    head_state = _read_weights(folder, HEAD_FILE) if head is not None else {}
     if head is not None:
-        head.load_state_dict(load_file(folder / HEAD_FILE))
+        cast(torch.nn.Module, head).load_state_dict(head_state)
+    if is_adapter:
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, state)
+    else:
+        model.load_state_dict(state, strict=False)
+
+
+def _read_weights(folder: Path, pattern: str) -> dict[str, torch.Tensor]:
+    paths = sorted(folder.glob(pattern))
+    try:
+        state = {name: tensor for path in paths for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: expected weights in {pattern}, got {error}; remove the folder") from error
+    if not state:
+        raise CheckpointError(f"{folder}: expected weights in {pattern}, got no such file; remove the folder")
+    return state
+
+
+def _adapter_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    from peft import get_peft_model_state_dict
+
+    return dict(get_peft_model_state_dict(model))
+
+
+def _shared(expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> set[str]:
+    """Name what shares the storage of something that `state` holds: transformers saves tied weights once."""
+    held = {expected[name].data_ptr() for name in expected.keys() & state.keys()}
+    return {name for name, tensor in expected.items() if name not in state and tensor.data_ptr() in held}
 
 
 def read_record(folder: Path) -> PolicyRecord | None:

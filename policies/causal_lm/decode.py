@@ -165,6 +165,11 @@ class Decoder:
         self.cache = SlotCache(device=model.device, dtype=cache_dtype or default)
         self._slots: dict[str, int] = {}
 
+    @property
+    def episodes(self) -> set[str]:
+        """The episodes that hold a slot."""
+        return set(self._slots)
+
     def release(self, episodes: Iterable[str]) -> None:
         """Give back the slots of these episodes; unknown ones are no error."""
         for episode in episodes:

@@ -7,7 +7,7 @@ decision is drawn from depends on its own context and seed alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -149,16 +149,24 @@ class CausalLM:
         """
         if self._head is None:
             raise ValueError("expected a meta-cognition head to forecast with; load the policy with one")
-        decisions = self.act([replace(context, turn_tokens=1) for context in contexts])
-        self.release(context.episode for context in contexts)
-        return [float(decision.p_fail_before or 0.0) for decision in decisions]
+        forecasts: list[float] = []
+        for first in range(0, len(contexts), self._decoder.max_rows):
+            chunk = contexts[first : first + self._decoder.max_rows]
+            passing = {context.episode for context in chunk} - self._decoder.episodes
+            decisions = self.act([replace(context, turn_tokens=1) for context in chunk])
+            self.release(passing)
+            forecasts += [float(decision.p_fail_before or 0.0) for decision in decisions]
+        return forecasts
 
     def with_decoding(self, *, temperature: float, restricted: bool) -> CausalLM:
         """Return a policy on the same weights that decodes otherwise; it has slots of its own."""
+        renderer = self.renderer
+        if is_dataclass(renderer) and getattr(renderer, "restricted", restricted) != restricted:
+            renderer = cast(Renderer, replace(renderer, restricted=restricted))
         return CausalLM(
             self._model,
             self._tokenizer,
-            self.renderer,
+            renderer,
             head=self._head,
             temperature=temperature,
             restricted=restricted,
