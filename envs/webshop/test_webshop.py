@@ -568,3 +568,16 @@ def test_lengths_are_quantised_as_lucene_does(length: int, kept: int) -> None:
 )  # fmt: skip
 def test_porter_stems_its_authors_examples(word: str, root: str) -> None:
     assert stem(word) == root
+
+
+# The benchmark
+
+
+def test_benchmark_measures_steps_resets_and_the_catalogue(catalog: str) -> None:
+    from envs.webshop.bench import run
+
+    measured = run(catalog, steps=300)
+    assert measured["products"] == 2
+    speeds = [value for name, value in measured.items() if "a second" in name]
+    assert len(speeds) == 2
+    assert all(isinstance(speed, int) and speed > 0 for speed in speeds)
