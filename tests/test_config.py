@@ -161,7 +161,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         ("rollout.group_size=two", "rollout.group_size: expected a valid integer"),
         ("stages=[distil,reinforcee]", "did you mean 'reinforce'"),
         ("stages=[]", "rounds.stages: expected it to have at least 1 item"),
-        ("rollout=3", "rollout: expected a section with keys, got 3; known: rollout.tasks_per_round"),
+        ("rollout=3", "rollout: expected a section with keys, got 3; known: rollout."),
         ("env=", "env.name: expected a valid string, got None"),
         ("--env=webshop", "'--env=webshop': expected key=value, for example env=webshop; write 'env=webshop'"),
         ("run.folder=${no.such}", "run.folder: Interpolation key 'no.such' not found"),
