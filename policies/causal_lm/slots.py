@@ -147,6 +147,7 @@ class SlotCache(Cache):
     def commit(self, packing: Packing) -> None:
         """Count the tokens of a forward pass that has succeeded."""
         self.lengths[list(packing.slots)] = np.array(packing.past) + np.array(packing.count)
+        self._packing = None
 
     def input_ids(self, packing: Packing) -> torch.Tensor:
         """Return the packed ids, `(1, T)`."""
