@@ -1,15 +1,16 @@
-"""The compact prompt style: an episode is one append-only sequence, and a choice is one token.
+"""The compact prompt style: an episode is one append-only sequence, and what cannot be named in words is one token.
 
-    <task> instruction <obs> news  text <~2> <3>  text <=> <4> ...  <act> <4>
-    <obs> news  text <3> ...  <act> <write> words to search <end>
-    <obs> news <act> <3>
+    <task> instruction <obs> news  long text <~2> <0>  long text <~1> <1> ... short text <=> <or> ... <act> <0>
+    <obs> news  short text <=> <or>  short text <or> ...  <act> short text <end>
+    <obs> news <act> <write> words to search <end>
 
-Each choice is written once, its label token *behind* its text, so that the label's hidden state has read the text
-and can be compared with the instruction; deciding is then copying a label. Before the label stands how much of the choice
-the instruction names: `<=>` all of it, `<~n>` n words (`overlap`). Labels run on from page to page, so that
-a page shown before keeps its labels: while it stays, and when it is returned to, only the news is appended. Text is lower-cased; a choice's `group: ` that repeats its
-predecessor's is left out. A small model decides with one forward pass a turn on its key-value cache, and a page is
-read once an episode.
+A long choice (a result's title) gets a label *behind* its text, so that the label's hidden state has read the text and
+can be compared with the instruction; choosing it is copying the label. A short choice (an option, a button) is written
+out, which a model that has learned to copy can do from the instruction; restricted decoding spells out only what
+distinguishes it. Behind a choice stands how much of it the instruction names: `<=>` all of it, `<~n>` n words
+(`overlap`). Labels run on from page to page, so that a page shown before keeps its labels: while it stays, and when it
+is returned to, only the news is appended. Text is lower-cased; a choice's `group: ` that repeats its predecessor's is
+left out. A page is read once an episode, on the key-value cache.
 
 Left out: the observation's full text, except for environments without `view`, where it stands for the news.
 """
@@ -23,15 +24,15 @@ from typing import TYPE_CHECKING
 
 from policies.causal_lm.overlap import MOST_WORDS, is_named, shared_words
 from policies.causal_lm.prompt import Prompt, Reading
-from sage_gym.types import Context, Turn, View
+from sage_gym.types import Choice, Context, Turn, View
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "CompactRenderer", "LabelRestriction", "Vocabulary"]
+__all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "CompactRenderer", "ChoiceRestriction", "Vocabulary"]
 
-LABEL_COUNT = 128
-"""Choices beyond so many on one page are not offered."""
+LABEL_COUNT = 64
+"""Long choices beyond so many on one page are not offered."""
 
 SPECIAL_TOKENS = (
     "<pad>",
@@ -45,9 +46,13 @@ SPECIAL_TOKENS = (
     "<failure>",
     "<=>",
     *(f"<~{count}>" for count in range(1, MOST_WORDS + 1)),
+    "<or>",
     *(f"<{index}>" for index in range(LABEL_COUNT)),
 )
 FIRST_LABEL = len(SPECIAL_TOKENS) - LABEL_COUNT
+MOST_RESTRICTIONS = 20_000
+LONGEST_WRITTEN = 14
+"""Tokens; choices with longer texts are labelled."""
 
 
 class Vocabulary:
@@ -70,7 +75,7 @@ class Vocabulary:
         ids: dict[str, int] = tokenizer.get_vocab()
         self.pad, self.task, self.obs, self.act, self.write, self.end = (ids[t] for t in SPECIAL_TOKENS[:6])
         self.inverse, self.success, self.failure = (ids[t] for t in SPECIAL_TOKENS[6:9])
-        self.named = ids["<=>"]
+        self.named, self.separator = ids["<=>"], ids["<or>"]
         self.shared = tuple(ids[f"<~{count}>"] for count in range(1, MOST_WORDS + 1))
         self.labels = tuple(ids[t] for t in SPECIAL_TOKENS[FIRST_LABEL:])
         self.label_index = {token_id: index for index, token_id in enumerate(self.labels)}
@@ -107,20 +112,32 @@ class Vocabulary:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRestriction:
-    """A present label, or (where free text is admissible) `<write>` and then anything."""
+class ChoiceRestriction:
+    """A label, a short choice's text, or (where free text is admissible) `<write>` and then anything.
 
-    first: tuple[int, ...]
+    Args:
+        texts: the ids of each choice, its end included.
+        write: the id that opens free text, None where none is admissible.
+    """
+
+    def __init__(self, texts: Iterable[tuple[int, ...]], write: int | None) -> None:
+        following: dict[tuple[int, ...], set[int]] = {(): set() if write is None else {write}}
+        for ids in texts:
+            for place, token in enumerate(ids):
+                following.setdefault(ids[:place], set()).add(token)
+        self._write = write
+        self._following = {prefix: tuple(sorted(found)) for prefix, found in following.items()}
 
     def allowed(self, sampled: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the first position's open ids; inside free text every id is open."""
-        return None if sampled else self.first
+        """Return the ids left open; inside free text every id is."""
+        if sampled and sampled[0] == self._write:
+            return None
+        return self._following.get(sampled, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was shown: its choices hold the labels from `offset` on, around the end."""
+    """A page as it was shown: its long choices hold the labels from `offset` on, around the end."""
 
     key: str
     actions: tuple[str, ...]
@@ -133,7 +150,8 @@ class CompactRenderer:
 
     Args:
         vocabulary: of the policy's tokenizer.
-        restricted: whether only present labels (and free text where admissible) may be sampled.
+        restricted: whether only present labels (and free text where admissible) may be sampled; a page that lists
+            nothing restricts nothing.
         max_context: a prompt that would outgrow it starts a new sequence with the instruction and the present page.
         first_label: labels start here; training draws it at random so that every label is learned.
     """
@@ -142,7 +160,7 @@ class CompactRenderer:
     restricted: bool = True
     max_context: int = 1536
     first_label: int = 0
-    _restrictions: dict[tuple[int, int, bool], LabelRestriction] = field(default_factory=dict)
+    _restrictions: dict[tuple[object, ...], ChoiceRestriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
         """Append the new page, or only its news where it was shown; start anew when the context would be outgrown."""
@@ -159,13 +177,14 @@ class CompactRenderer:
     def _prompt(
         self, context: Context, view: View, page: Page, ids: tuple[int, ...], *, is_continuation: bool
     ) -> Prompt:
+        is_listed = bool(page.actions or view.free)
         return Prompt(
             ids=ids,
             is_continuation=is_continuation,
-            restriction=self._restriction(page, bool(view.free)) if self.restricted else None,
+            restriction=self._restriction(page, bool(view.free)) if self.restricted and is_listed else None,
             stop_ids=frozenset((self.vocabulary.end, *self.vocabulary.labels)),
             max_tokens=context.turn_tokens,
-            read=partial(self._read, page, view.free),
+            read=partial(self._read, page, view),
             notes={"page": page.key, "actions": page.actions, "offset": page.offset},
         )
 
@@ -176,37 +195,58 @@ class CompactRenderer:
         known = next((page for page in _alive(shown) if page.key == view.page), None)
         if known is not None:
             return (*ids, vocabulary.act), known
-        offered = view.choices[:LABEL_COUNT]
         offset = (shown[-1].offset + len(shown[-1].actions)) % LABEL_COUNT if shown else self.first_label
+        labelled: list[str] = []
         group = ""
-        for index, choice in enumerate(offered):
+        for choice in view.choices:
             head, colon, rest = choice.text.partition(": ")
-            ids += vocabulary.encode_choice(rest if colon and head == group else choice.text)
-            ids += vocabulary.overlap(instruction, choice.text)
-            ids.append(vocabulary.labels[(index + offset) % LABEL_COUNT])
-            group = head if colon else ""
-        return (*ids, vocabulary.act), Page(view.page, tuple(choice.action for choice in offered), offset)
+            if self.is_written(choice):
+                ids += vocabulary.encode(rest if colon and head == group else choice.text)
+                ids += (*vocabulary.overlap(instruction, choice.text), vocabulary.separator)
+                group = head if colon else ""
+            elif len(labelled) < LABEL_COUNT:
+                ids += (*vocabulary.encode_choice(choice.text), *vocabulary.overlap(instruction, choice.text))
+                ids.append(self.label(offset, len(labelled)))
+                labelled.append(choice.action)
+        return (*ids, vocabulary.act), Page(view.page, tuple(labelled), offset)
 
-    def _restriction(self, page: Page, has_free: bool) -> LabelRestriction:
-        key = (page.offset, len(page.actions), has_free)
+    def is_written(self, choice: Choice) -> bool:
+        """Whether a choice is short enough to be written out."""
+        return len(self.vocabulary.encode(choice.text)) <= LONGEST_WRITTEN
+
+    def label(self, offset: int, place: int) -> int:
+        """Return the label of the long choice at a place of its page."""
+        return self.vocabulary.labels[(place + offset) % LABEL_COUNT]
+
+    def spell(self, page: Page, view: View) -> dict[tuple[int, ...], str]:
+        """Return what is to be sampled for each choice, its end included, and the action that it stands for."""
+        spelled = {(self.label(page.offset, place),): action for place, action in enumerate(page.actions)}
+        for choice in view.choices:
+            if self.is_written(choice):
+                spelled.setdefault((*self.vocabulary.encode(choice.text), self.vocabulary.end), choice.action)
+        return spelled
+
+    def _restriction(self, page: Page, view: View) -> ChoiceRestriction:
+        key = (view.page, page.offset, page.actions, len(view.choices), bool(view.free))
         if key not in self._restrictions:
-            labels = [self.vocabulary.labels[(i + page.offset) % LABEL_COUNT] for i in range(len(page.actions))]
-            extra = [self.vocabulary.write] if has_free else []
-            self._restrictions[key] = LabelRestriction(tuple(sorted(labels + extra)))
+            if len(self._restrictions) > MOST_RESTRICTIONS:
+                self._restrictions.clear()
+            write = self.vocabulary.write if view.free else None
+            self._restrictions[key] = ChoiceRestriction(self.spell(page, view), write)
         return self._restrictions[key]
 
-    def _read(self, page: Page, free: tuple[str, ...], sampled: tuple[int, ...]) -> Reading:
+    def _read(self, page: Page, view: View, sampled: tuple[int, ...]) -> Reading:
         vocabulary = self.vocabulary
         if not sampled:
             return Reading("", "")
+        action = self.spell(page, view).get(sampled)
         if sampled[0] in vocabulary.label_index:
-            index = (vocabulary.label_index[sampled[0]] - page.offset) % LABEL_COUNT
             label = SPECIAL_TOKENS[FIRST_LABEL + vocabulary.label_index[sampled[0]]]
-            return Reading(label, page.actions[index] if index < len(page.actions) else label)
+            return Reading(label, action or label)
         words = vocabulary.decode([i for i in sampled if i not in vocabulary.label_index])
         if sampled[0] != vocabulary.write:
-            return Reading(words, words)
-        return Reading(words, f"{free[0]}{words}]" if len(free) == 1 else f"{words}]")
+            return Reading(words, action or words)
+        return Reading(words, f"{view.free[0]}{words}]" if len(view.free) == 1 else f"{words}]")
 
 
 def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:
@@ -224,8 +264,12 @@ def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:
 
 
 def _first_showings(pages: Iterable[Page]) -> list[Page]:
-    """Leave out the turns on which a page was only returned to."""
-    return list(dict.fromkeys(pages))
+    """Leave out the turns on which a page was only returned to; one whose labels were taken over was shown again."""
+    shown: list[Page] = []
+    for page in pages:
+        if page not in _alive(shown):
+            shown.append(page)
+    return shown
 
 
 def _alive(shown: Sequence[Page]) -> list[Page]:

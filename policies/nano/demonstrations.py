@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from policies.causal_lm.compact import LABEL_COUNT, CompactRenderer, Vocabulary
+from policies.causal_lm.compact import LABEL_COUNT, CompactRenderer, Page, Vocabulary
 from policies.causal_lm.prompt import Prompt
 from policies.nano.imitation import Sequence_
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
@@ -33,9 +33,9 @@ class DemonstrationSettings:
     wrong_product: float = 0.25
     wrong_option: float = 0.08
     no_result: float = 0.02
-    shifted_labels: float = 0.5
+    shifted_labels: float = 0.1
     query_weight: float = 0.5
-    choice_weight: float = 3.0
+    choice_weight: float = 2.0
     max_pages: int = 2
     max_tokens: int = 1400
 
@@ -135,7 +135,7 @@ class Demonstration:
         view: View = self.shop.view()
         context = Context("", self.task, "", tuple(self.turns), 0, view=view)
         prompt = self.renderer.render(context)
-        sampled = self._tokens(action, list(prompt.notes["actions"]), int(prompt.notes["offset"]))
+        sampled = self._tokens(action, prompt, view)
         self.ids += [*prompt.ids, *sampled]
         self.marks += [*self._marks(prompt, view), *(-1 for _ in sampled)]
         self.weights += [0.0] * len(prompt.ids) + [weight] * len(sampled)
@@ -159,11 +159,12 @@ class Demonstration:
             marks.append(int(asked.get(actions[place], -1)) if 0 <= place < len(actions) else -1)
         return marks
 
-    def _tokens(self, action: str, actions: list[str], offset: int) -> tuple[int, ...]:
+    def _tokens(self, action: str, prompt: Prompt, view: View) -> tuple[int, ...]:
         vocabulary = self.vocabulary
         if action.startswith("search["):
             return (vocabulary.write, *vocabulary.encode(action[len("search[") : -1]), vocabulary.end)
-        return (vocabulary.labels[(actions.index(action) + offset) % LABEL_COUNT],)
+        page = Page(prompt.notes["page"], tuple(prompt.notes["actions"]), prompt.notes["offset"])
+        return next(ids for ids, spelled in self.renderer.spell(page, view).items() if spelled == action)
 
 
 def demonstrate(

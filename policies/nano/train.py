@@ -50,7 +50,7 @@ class Recipe:
         default_factory=lambda: ImitationSettings(steps=1000, batch_tokens=3072, learning_rate=1.5e-3, final_share=1.0)
     )
     episodes: ImitationSettings = field(
-        default_factory=lambda: ImitationSettings(steps=2400, batch_tokens=6144, learning_rate=1.5e-3, mark_weight=0.5)
+        default_factory=lambda: ImitationSettings(steps=1600, batch_tokens=6144, learning_rate=1.5e-3, mark_weight=0.25)
     )
     demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
 
