@@ -125,7 +125,7 @@ class Amplified:
         for turn in context.turns:
             if "is_untouched" in turn.decision.notes:
                 return bool(turn.decision.notes["is_untouched"])
-        return _derive(self.seed, context.seed, "lot") < self.untouched_share * 2**SEED_BITS
+        return _derive(self.seed, context.seed, "lot") < self.untouched_share * (1 << SEED_BITS)
 
     def _sample(self, turns: Sequence[_Turn], replan: int) -> None:
         """Draw each turn's candidates, all in one batch, those of one turn side by side."""

@@ -113,6 +113,8 @@ def test_the_mistake_is_drawn_by_the_seed_and_by_nothing_else() -> None:
     assert drawn(1, good) == drawn(1, good[::-1])
     assert drawn(1, good[:4]) == {t.task.key: drawn(1, good)[t.task.key] for t in good[:4]}
     assert drawn(1, good) != drawn(2, good)
+    alike = [drawn(1, good)[f"count/{number:03d}"] for number in (4, 9, 14, 19)]
+    assert len({prefix[0].turn for prefix in alike}) > 1
 
 
 def weighed(*alternatives: str, own: str = "click[buy]") -> Any:
@@ -193,7 +195,7 @@ def test_the_expert_can_recover_in_the_policys_place() -> None:
 def test_forced_mistakes_put_any_policy_in_the_same_state_once_a_task() -> None:
     good = play(ScriptedPolicy(count_by_seed), requests(6, attempts=2))
     wanted = forced_mistakes(good, seed=1)
-    assert [request.task for request in wanted] == tasks(6)
+    assert [(request.task, request.attempt) for request in wanted] == [(task, 0) for task in tasks(6)]
     never = play(ScriptedPolicy(lambda context: replace(count_well(context), action="jump")), wanted)
     well = play(ScriptedPolicy(count_well), wanted)
     for request, one, other in zip(wanted, never, well, strict=True):
@@ -224,7 +226,8 @@ def test_recovery_is_measured_where_the_mistake_was_reached() -> None:
     assert (report.metrics.success.value, report.metrics.episodes, report.metrics.infrastructure) == (0.5, 4, 1)
     assert (report.unreached, report.turns_to_recover) == (1, 3.0)
     assert report.numbers()["recovery/success"] == 0.5
-    assert report.numbers()["recovery/turns"] == 3.0
+    assert report.numbers()["recovery/turns_to_recover"] == 3.0
+    assert report.numbers()["recovery/turns"] == 5.5
     hopeless = measure_recovery(played[2:4])
     assert hopeless.turns_to_recover is None
     assert hopeless.metrics.success is not None

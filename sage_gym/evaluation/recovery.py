@@ -31,7 +31,7 @@ class RecoveryReport(BaseModel):
     def numbers(self, prefix: str = "recovery") -> dict[str, float]:
         """Flatten for a tracker."""
         flat = {**self.metrics.numbers(prefix), f"{prefix}/unreached": float(self.unreached)}
-        return flat if self.turns_to_recover is None else {**flat, f"{prefix}/turns": self.turns_to_recover}
+        return flat if self.turns_to_recover is None else {**flat, f"{prefix}/turns_to_recover": self.turns_to_recover}
 
 
 def measure_recovery(trajectories: Sequence[Trajectory], *, seed: int = 0) -> RecoveryReport:
