@@ -29,7 +29,7 @@ from sage_gym.types import Choice, Context, Turn, View
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "CompactRenderer", "ChoiceRestriction", "Vocabulary"]
+__all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "ChoiceRestriction", "CompactRenderer", "Vocabulary"]
 
 LABEL_COUNT = 64
 """Long choices beyond so many on one page are not offered."""
@@ -177,11 +177,11 @@ class CompactRenderer:
     def _prompt(
         self, context: Context, view: View, page: Page, ids: tuple[int, ...], *, is_continuation: bool
     ) -> Prompt:
-        is_listed = bool(page.actions or view.free)
+        is_listed = bool(view.choices or view.free)
         return Prompt(
             ids=ids,
             is_continuation=is_continuation,
-            restriction=self._restriction(page, bool(view.free)) if self.restricted and is_listed else None,
+            restriction=self._restriction(page, view) if self.restricted and is_listed else None,
             stop_ids=frozenset((self.vocabulary.end, *self.vocabulary.labels)),
             max_tokens=context.turn_tokens,
             read=partial(self._read, page, view),
@@ -227,7 +227,7 @@ class CompactRenderer:
         return spelled
 
     def _restriction(self, page: Page, view: View) -> ChoiceRestriction:
-        key = (view.page, page.offset, page.actions, len(view.choices), bool(view.free))
+        key = (page.offset, page.actions, view.choices, bool(view.free))
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:
                 self._restrictions.clear()
