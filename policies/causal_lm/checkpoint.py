@@ -51,6 +51,9 @@ def save_checkpoint(
 ) -> None:
     """Write beside `folder`, then rename; a folder that is there already is replaced once the new one is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for kind in ("partial", "old"):
+        for leftover in folder.parent.glob(f".{folder.name}.{kind}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
     mark = uuid.uuid4().hex[:8]
     partial, old = (folder.with_name(f".{folder.name}.{kind}-{mark}") for kind in ("partial", "old"))
     try:

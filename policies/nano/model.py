@@ -46,7 +46,9 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(seed: int, *, hidden: int = 192, layers: int = 4, heads: int = 6, vocab: int = VOCABULARY_SIZE) -> Qwen2ForCausalLM:
+def build_model(
+    seed: int, *, hidden: int = 192, layers: int = 4, heads: int = 6, vocab: int = VOCABULARY_SIZE
+) -> Qwen2ForCausalLM:
     """Build the model with fresh weights drawn from `seed`."""
     torch.manual_seed(seed)
     config = Qwen2Config(
