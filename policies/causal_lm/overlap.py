@@ -16,9 +16,10 @@ MOST_WORDS = 7
 """Shared words beyond so many count as so many."""
 WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
 GLUE = frozenset(
-    ("a", "an", "and", "are", "as", "at", "be", "by", "dollars", "find", "for", "from", "i", "in", "is", "it", "like")
-    + ("looking", "lower", "me", "my", "need", "of", "on", "or", "price", "than", "that", "the", "to", "want", "with")
-    + ("would",)
+    WORD.findall(
+        "a an and are as at be by dollars find for from i in is it like looking lower me my need of on or price than that "
+        "the to want with would"
+    )
 )
 
 
