@@ -17,8 +17,8 @@ MOST_WORDS = 7
 WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
 GLUE = frozenset(
     WORD.findall(
-        "a an and are as at be by dollars find for from i in is it like looking lower me my need of on or price than that "
-        "the to want with would"
+        "a an and are as at be by dollars find for from i in is it like looking lower me my need of on or price than "
+        "that the to want with would"
     )
 )
 
