@@ -210,8 +210,20 @@ def test_candidates_of_one_episode_share_the_prompt_and_are_drawn_apart(model: P
     hook.remove()
     assert read[:2] == [30, 4]
     assert [d.sampled_ids for d in together] == [Decoder(model).decode([r])[0].sampled_ids for r in requests]
+    assert len({d.sampled_ids for d in together}) > 1
     for request, decoded in zip(requests, together, strict=True):
         _check_numbers(model, request, decoded)
+
+
+def test_each_position_inverts_the_distribution_at_its_own_number_of_the_seeds_stream(model: PreTrainedModel) -> None:
+    request = _request([1, 2, 3], seed=11, limit=12)
+    sampled = Decoder(model).decode([request])[0].sampled_ids
+    with torch.inference_mode():
+        logits_TV = model(input_ids=torch.tensor([[1, 2, 3, *sampled]])).logits[0, 2:-1]
+    cumulative_TV = torch.softmax(logits_TV, dim=-1).double().cumsum(-1).numpy()
+    numbers = uniforms(11, 12)
+    assert [int(np.searchsorted(c, u)) for c, u in zip(cumulative_TV, numbers, strict=False)] == list(sampled)
+    assert len(set(sampled)) > 1
 
 
 def test_a_turn_decided_again_forgets_what_the_first_attempt_wrote(model: PreTrainedModel) -> None:
