@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from policies.causal_lm.chat import ChatRenderer
 from policies.causal_lm.checkpoint import HEAD_FILE, read_record
@@ -25,6 +25,8 @@ HeadLoader = Callable[[Path, int], torch.nn.Module]
 """Reads a head's file for a backbone of a hidden size, e.g. `MetacognitionHead.load`."""
 
 ADAPTER_FILE = "adapter_config.json"
+TOKENIZER_FILE = "tokenizer_config.json"
+PLAIN_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 COMPACT_CONTEXT = 1536
 
 
@@ -138,6 +140,10 @@ def _load_model(place: str, dtype: torch.dtype | None, options: dict[str, Any]) 
 
 
 def _load_tokenizer(place: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+    settings = Path(place) / TOKENIZER_FILE
+    if settings.is_file() and json.loads(settings.read_text("utf-8")).get("tokenizer_class") in PLAIN_TOKENIZERS:
+        # AutoTokenizer would go by the model's type, and put that family's word splitting in place of the file's own
+        return cast(PreTrainedTokenizerBase, PreTrainedTokenizerFast.from_pretrained(place))
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(place, **options))
     except ImportError:
