@@ -239,6 +239,21 @@ def test_recorded_candidates_are_those_of_the_turn() -> None:
     assert recorded_candidates(trajectory, 1) == ["click[buy]", "b"]
 
 
+def test_an_arena_plays_requests_on_record(tmp_path: Path) -> None:
+    policy = ScriptedPolicy(count_by_seed)
+    good = an_arena().play(policy, tasks(8), tmp_path / "collect.jsonl", title="collect", round=1)
+    wanted = recovery_requests(good, seed=0, recovers=Origin.EXPERT)
+
+    def recover(policy: Any) -> list[Trajectory]:
+        journal = tmp_path / "recovery.jsonl"
+        return an_arena().play_requests(policy, wanted, journal, title="", round=1, make_expert=Expert)
+
+    played = recover(policy)
+    assert [(t.id, t.seed) for t in played] == [(f"{t.id}/recovery", t.seed) for t in good]
+    assert all(t.success for t in played)
+    assert recover(Broken()) == played
+
+
 # The pilot
 
 

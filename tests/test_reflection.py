@@ -31,7 +31,7 @@ from tests.trajectories import make_trajectory, make_turn
 
 torch.set_num_threads(1)
 
-BUDGET = Budget(max_turns=4, turn_tokens=8, episode_tokens=64, wall_clock_s=60.0)
+BUDGET = Budget(max_turns=4, turn_tokens=32, episode_tokens=256, wall_clock_s=60.0)
 HINT = "zebra quartz"
 
 
@@ -139,44 +139,47 @@ def a_model(style: str) -> CausalLM:
     return CausalLM(model, tokenizer, renderer)
 
 
+def hinted_requests(count: int) -> list[Request]:
+    return [replace(request, hints=(HINT,)) for request in requests(count)]
+
+
 @pytest.mark.parametrize("style", ["compact", "chat"])
-def test_rows_of_a_hinted_attempt_hold_what_was_sampled_and_no_hint(style: str) -> None:
+def test_rows_of_hinted_attempts_hold_what_was_sampled_and_no_hint(style: str) -> None:
     policy = a_model(style)
-    [plain] = play(policy, requests(1))
-    [hinted] = play(Amplified(Reflective(policy), candidates=1, tau=1.0, chooser=lambda *_: [1.0]),
-                    [replace(requests(1)[0], hints=(HINT,))])  # fmt: skip
-    hinted = decode(encode(hinted))
 
     def text(ids: Sequence[int]) -> str:
         return str(policy.tokenizer.decode(list(ids)))
 
-    ledgers = [turn.decision.ledger for turn in hinted.turns]
-    assert ledgers[0] is not None
-    assert HINT in text(ledgers[0].prompt_ids)
-    rows = list(rows_of(hinted))
-    assert len(rows) == sum(not ledger.is_continuation for ledger in ledgers if ledger)
-    assert not any("zebra" in text(row.ids_T) or "quartz" in text(row.ids_T) for row in rows)
-    sampled = [token for ledger in ledgers if ledger for token in ledger.sampled_ids]
-    kept = [token for row in rows for token, at in zip(row.ids_T, range(len(row.ids_T)), strict=True)
-            if at in set(row.sampled_N)]  # fmt: skip
-    masked = [is_sampled for ledger in ledgers if ledger for is_sampled in ledger.mask]
-    assert kept == [token for token, is_sampled in zip(sampled, masked, strict=True) if is_sampled]
-    assert plain.turns[0].decision.ledger is not None
-    first = without_hints(hinted).turns[0].decision.ledger
-    assert first is not None
-    assert first.prompt_ids == plain.turns[0].decision.ledger.prompt_ids
+    amplified = Amplified(Reflective(policy), candidates=2, tau=1.0, chooser=lambda _, all_: [0.0] * len(all_))
+    plain, hinted = play(policy, requests(8)), play(amplified, hinted_requests(8))
+    for alone, trajectory in zip(plain, hinted, strict=True):
+        trajectory = decode(encode(trajectory))
+        ledgers = [turn.decision.ledger for turn in trajectory.turns if turn.decision.ledger]
+        assert len(ledgers) == len(trajectory.turns)
+        assert HINT in text(ledgers[0].prompt_ids)
+        rows = list(rows_of(trajectory))
+        assert len(rows) == sum(not ledger.is_continuation for ledger in ledgers)
+        assert not any(word in text(row.ids_T) for row in rows for word in HINT.split())
+        pairs = [pair for ledger in ledgers for pair in zip(ledger.sampled_ids, ledger.mask, strict=True)]
+        kept = [int(token) for row in rows for token in row.ids_T[row.sampled_N]]
+        assert kept == [token for token, is_sampled in pairs if is_sampled]
+        begun, first = alone.turns[0].decision.ledger, without_hints(trajectory).turns[0].decision.ledger
+        assert begun is not None
+        assert first is not None
+        assert first.prompt_ids == begun.prompt_ids
+    assert any(turn.decision.ledger and turn.decision.ledger.is_continuation for t in hinted for turn in t.turns)
 
 
 def test_without_hints_only_cross_entropy_can_use_the_rows() -> None:
-    policy = Reflective(a_model("compact"))
-    [hinted] = play(policy, [replace(requests(1)[0], hints=(HINT,))])
-    batch = collate([Example(row) for row in rows_of(hinted)], pad=0)
-    assert len(batch.labels_N) > 1
+    trajectories = play(Reflective(a_model("compact")), hinted_requests(4))
+    batch = collate([Example(row) for trajectory in trajectories for row in rows_of(trajectory)], pad=0)
+    assert len(batch.labels_N) > 4
     assert bool(torch.isnan(batch.logprobs_N).all())
     logits_NV = torch.zeros(len(batch.labels_N), 4096)
     assert math.isfinite(weighted_cross_entropy(logits_NV, batch.labels_N, batch.weights_N, batch.allowed_NA))
     surrogate = token_surrogate(logits_NV[:, 0], batch.logprobs_N, torch.ones(len(batch.labels_N)))
     assert math.isnan(surrogate.loss)
+    hinted = trajectories[0]
     foreseen = [replace(t, decision=replace(t.decision, p_fail=0.5, p_fail_before=0.5)) for t in hinted.turns]
     stripped = without_hints(replace(hinted, turns=tuple(foreseen)))
     assert without_hints(stripped) is stripped
@@ -184,16 +187,16 @@ def test_without_hints_only_cross_entropy_can_use_the_rows() -> None:
 
 
 def test_a_hinted_attempt_without_a_note_of_its_plain_prompt_is_not_trained_on() -> None:
-    [hinted] = play(a_model("compact"), [replace(requests(1)[0], hints=(HINT,))])
+    [hinted] = play(a_model("compact"), hinted_requests(1))
     with pytest.raises(ValueError, match=r"turn 0 of r0/count/000#0: expected the prompt without hints"):
         list(rows_of(hinted))
 
 
 def test_reflective_changes_nothing_where_there_are_no_hints() -> None:
     policy = a_model("compact")
-    [with_it], [without_it] = play(Reflective(policy), requests(1)), play(policy, requests(1))
-    assert [turn.decision for turn in with_it.turns] == [turn.decision for turn in without_it.turns]
-    assert with_it.policy == without_it.policy
+    for with_it, without_it in zip(play(Reflective(policy), requests(4)), play(policy, requests(4)), strict=True):
+        assert [turn.decision for turn in with_it.turns] == [turn.decision for turn in without_it.turns]
+        assert with_it.policy == without_it.policy
 
 
 class Rendered:

@@ -14,6 +14,7 @@ from sage_gym.config.sections import Rollout
 from sage_gym.errors import UnknownNameError
 from sage_gym.protocols import Policy
 from sage_gym.rollout import Request, collect, progress_for, recorded, requests_for
+from sage_gym.rollout.pool import MakeExpert
 from sage_gym.types import Context, Task, Trajectory
 
 __all__ = ["Arena"]
@@ -89,6 +90,23 @@ class Arena:
     ) -> list[Trajectory]:
         """Play each task `attempts` times; what `journal` already holds is read, not played."""
         requests = requests_for(tasks, run_seed=self._seed, round=round, attempts=attempts)
+        return self.play_requests(policy, requests, journal, title=title, round=round)
+
+    def play_requests(
+        self,
+        policy: Policy,
+        requests: Sequence[Request],
+        journal: Path,
+        *,
+        title: str,
+        round: int = 0,
+        make_expert: MakeExpert | None = None,
+    ) -> list[Trajectory]:
+        """Play these episodes (second attempts, forced mistakes); what `journal` already holds is read, not played.
+
+        Raises:
+            RecordError: the journal holds other episodes than these.
+        """
         progress = progress_for(title) if self._has_progress else None
 
         def play_missing(missing: Sequence[Request]) -> Generator[list[Trajectory], None, None]:
@@ -100,6 +118,7 @@ class Arena:
                 concurrency=self._rollout.concurrency,
                 retries=self._rollout.retries,
                 max_failure_share=self._rollout.max_failure_share,
+                make_expert=make_expert,
                 progress=progress,
                 round=round,
             )
