@@ -498,10 +498,12 @@ def test_damaged_note_is_made_anew(tmp_path: Path) -> None:
     assert (prepare(find_files(folder)) / "products.bin").is_file()
 
 
-@given(
-    st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=12) | st.integers()), max_size=6), st.integers(1, 9)
-)
-@settings(max_examples=60, deadline=None)
+VALUES = st.integers() | st.text(max_size=12)
+RECORDS = st.lists(VALUES | st.dictionaries(st.text(max_size=4), VALUES), max_size=6)
+
+
+@given(RECORDS, st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
 def test_records_are_read_whole_whatever_the_chunk_size(tmp_path_factory: Any, records: Any, chunk: int) -> None:
     from envs.webshop import records as module
 
@@ -532,7 +534,7 @@ def test_bm25_of_one_term_is_what_the_formula_gives() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_pruned_search_finds_what_full_search_finds(seed: int) -> None:
     generator = np.random.default_rng(seed)
     builder = IndexBuilder()
