@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a machine with other work is no failure
 
 DEFAULT_DATA = Path(__file__).resolve().parents[1] / ".." / "shared"
 

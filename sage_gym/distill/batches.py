@@ -6,7 +6,7 @@ Shapes: B rows, T padded length, N sampled tokens, A open ids at a token, M deci
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,13 @@ class TrainingBatch:
     failed_B: Tensor
     forecast_weights_B: Tensor
     temperature: float
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """Return the batch on another device; itself where it is there already."""
+        if self.ids_BT.device == device:
+            return self
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "temperature"}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
     @property
     def token_count(self) -> int:

@@ -87,7 +87,9 @@ def _values(trajectory: Trajectory) -> NDArray[np.float64]:
     return 1.0 - np.array(forecasts, dtype=np.float64)
 
 
-def examples_for_gradient(trajectories: Sequence[Trajectory], returns: Returns, *, tolerance: float = 1e-6) -> list[Example]:
+def examples_for_gradient(
+    trajectories: Sequence[Trajectory], returns: Returns, *, tolerance: float = 1e-6
+) -> list[Example]:
     """Make the second stage's examples; rows whose advantages are all 0 still train the forecast, with weight 0."""
     examples = []
     for trajectory, value, base_K in zip(trajectories, returns.returns_B, returns.baselines_BK, strict=True):

@@ -115,6 +115,9 @@ def rows_of(trajectory: Trajectory) -> Iterator[Row]:
     for index, turn in enumerate(trajectory.turns):
         ledger = turn.decision.ledger
         if ledger is None:
+            if builder is not None:
+                yield builder.build()
+            builder = None
             continue
         if not ledger.is_continuation:
             if builder is not None:

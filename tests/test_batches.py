@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sage_gym.distill.batches import LENGTH_ROUND, collate, plan_steps
+from sage_gym.distill.rows import Example, rows_of
+from sage_gym.types import Decision, Ledger, StopReason, Trajectory, Turn
+from tests.ledgers import TASK, trajectories
+
+PAD = 0
+"""No ledger of `trajectories` holds it."""
+
+
+def one_token() -> Trajectory:
+    turn = Turn("", Decision("", "", ledger=Ledger((1, 2), (3,), (-0.5,), (True,))), 0.0)
+    return Trajectory("t", TASK, (turn,), StopReason.TERMINATED, 1.0, True, 0, "made")
+
+
+def examples_of(found: list[Trajectory]) -> list[Example]:
+    """Every row with a weight and advantages of its own."""
+    rows = [row for trajectory in found for row in rows_of(trajectory)]
+    return [
+        Example(row, 1.0 + i, np.arange(len(row.sampled_N), dtype=np.float32) - i, float(i % 2), 0.5 + i)
+        for i, row in enumerate(rows)
+    ]
+
+
+TRAJECTORIES = st.lists(trajectories(min_turns=1, has_gaps=False), min_size=1, max_size=4)
+
+
+@given(TRAJECTORIES)
+def test_flat_indices_select_exactly_the_sampled_ids(found: list[Trajectory]) -> None:
+    examples = examples_of(found)
+    batch = collate(examples, pad=PAD)
+    sampled = [i for e in examples for i in e.row.ids_T[e.row.sampled_N].tolist()]
+    assert batch.labels_N.tolist() == sampled
+    assert batch.ids_BT.flatten()[batch.before_N + 1].tolist() == sampled
+    length = batch.ids_BT.shape[1]
+    rows = [i for i, e in enumerate(examples) for _ in e.row.sampled_N]
+    assert (batch.before_N // length).tolist() == rows
+    assert batch.logprobs_N.tolist() == [v for e in examples for v in e.row.logprobs_N.tolist()]
+
+
+@given(TRAJECTORIES)
+def test_each_sampled_id_has_its_examples_weight_its_own_advantage_and_open_ids(found: list[Trajectory]) -> None:
+    examples = examples_of(found)
+    batch = collate(examples, pad=PAD)
+    assert batch.weights_N.tolist() == [e.weight for e in examples for _ in e.row.sampled_N]
+    assert batch.advantages_N.tolist() == [float(a) for e in examples for a in e.advantage_N]  # type: ignore[union-attr]
+    open_ids = [tuple(i for i in row if i >= 0) or None for row in batch.allowed_NA.tolist()]
+    assert open_ids == [ids for e in examples for ids in e.row.allowed_N]
+
+
+@given(TRAJECTORIES)
+def test_forecast_places_point_at_their_tokens_and_padding_at_none(found: list[Trajectory]) -> None:
+    examples = examples_of(found)
+    batch = collate(examples, pad=PAD)
+    length = batch.ids_BT.shape[1]
+    assert length % LENGTH_ROUND == 0
+    assert (batch.ids_BT != PAD).sum(1).tolist() == batch.lengths_B.tolist()
+    for row, example in enumerate(examples):
+        own = batch.row_M == row
+        assert (batch.value_M[own] - row * length).tolist() == example.row.before_K.tolist()
+        assert (batch.action_M[own] - row * length).tolist() == example.row.after_K.tolist()
+        assert batch.ids_BT[row, : len(example.row.ids_T)].tolist() == example.row.ids_T.tolist()
+    assert batch.failed_B.tolist() == [e.failed for e in examples]
+    assert batch.forecast_weights_B.tolist() == [e.forecast_weight for e in examples]
+    assert batch.token_count == sum(len(e.row.ids_T) for e in examples)
+
+
+@given(TRAJECTORIES)
+def test_without_advantages_they_are_zero(found: list[Trajectory]) -> None:
+    examples = [replace(example, advantage_N=None) for example in examples_of(found)]
+    assert not collate(examples, pad=PAD).advantages_N.any()
+
+
+@given(TRAJECTORIES, st.integers(1, 200), st.integers(0, 5))
+def test_steps_hold_every_example_once_and_depend_on_the_seed_alone(
+    found: list[Trajectory], step_tokens: int, seed: int
+) -> None:
+    examples = examples_of(found)
+    steps = plan_steps(examples, step_tokens=step_tokens, seed=seed)
+    assert all(steps)
+    assert sorted(id(e) for step in steps for e in step) == sorted(map(id, examples))
+    again = plan_steps(examples, step_tokens=step_tokens, seed=seed)
+    assert [[id(e) for e in step] for step in again] == [[id(e) for e in step] for step in steps]
+    wanted = max(1, round(sum(len(e.row.ids_T) for e in examples) / step_tokens))
+    assert len(steps) == min(wanted, len(examples))
+
+
+def test_another_seed_orders_the_examples_otherwise() -> None:
+    [row] = rows_of(one_token())
+    examples = [Example(row, weight=float(i)) for i in range(20)]
+    orders = {tuple(e.weight for step in plan_steps(examples, step_tokens=4, seed=s) for e in step) for s in range(3)}
+    assert len(orders) == 3
+
+
+def test_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least one example to train on, got none"):
+        plan_steps([], step_tokens=10, seed=0)
+
+
+def test_sampling_temperatures_do_not_mix() -> None:
+    [row] = rows_of(one_token())
+    with pytest.raises(ValueError, match=r"expected one sampling temperature in a batch, got \[0.7, 1.0\]"):
+        collate([Example(row), Example(replace(row, temperature=0.7))], pad=PAD)
+
+
+def test_a_batch_moves_to_another_device_whole() -> None:
+    [row] = rows_of(one_token())
+    batch = collate([Example(row)], pad=PAD)
+    assert batch.to(torch.device("cpu")) is batch
+    moved = batch.to(torch.device("meta"))
+    assert {getattr(moved, name).device.type for name in ("ids_BT", "allowed_NA", "row_M", "failed_B")} == {"meta"}
+    assert moved.temperature == batch.temperature
