@@ -48,6 +48,8 @@ def play(env: WebShop, episode: dict[str, Any]) -> list[str]:
             observation, info = env.reset(options={"task": f"webshop/synthetic/{episode['goal_idx']:05d}"})
         else:
             observation, reward, is_done, _, info = env.step(step["action"])
+        if "info" in step and info["reward_components"] != step["info"]:
+            problems.append(f"goal {episode['goal_idx']}: {info['reward_components']} is not {step['info']}")
         clickables = {"has_search_bar": info["has_search_bar"], "clickables": info["clickables"]}
         ours = (observation, clickables, env.session.address if number else None, is_done)
         theirs = (step["obs"], step["clickables"], step.get("url"), step.get("done", False))

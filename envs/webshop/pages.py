@@ -135,10 +135,14 @@ def sub_nodes(product: Product, sub: str) -> list[str]:
     if sub == "description":
         return list(visible(product.description))
     if sub == "features":
-        return [f" {bullet}" if bullet.strip(BLANKS) else " " for bullet in product.bullets]
+        return [node for bullet in product.bullets for node in visible(f" {bullet}")]
     if sub == "attributes":
-        shown = [f" {attribute}" for attribute in product.attributes]
-        return [*shown, *(n for t in (product.category, product.query, product.product_category) for n in visible(t))]
+        lines = [f" {attribute}" for attribute in product.attributes]
+        return [
+            node
+            for text in (*lines, product.category, product.query, product.product_category)
+            for node in visible(text)
+        ]
     return []
 
 

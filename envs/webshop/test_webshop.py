@@ -368,6 +368,13 @@ def test_blank_text_is_shown_as_upstreams_parser_shows_it(text: str, node: tuple
     assert visible(text) == node
 
 
+def test_bullets_of_blanks_are_shown_as_upstreams_parser_shows_them(tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "shop", [{**SHIRT, "small_description": ["Soft ", "", "\n", "Warm"]}, PAN]))
+    env = WebShop(catalog=folder)
+    at_shirt(env, "blue", "large")
+    assert env.step("click[features]")[0].endswith("< Prev [SEP] Soft [SEP]  [SEP] Warm")
+
+
 # Goals, prices and splits
 
 
