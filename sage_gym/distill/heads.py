@@ -41,7 +41,7 @@ def fit_forecasts(
     for step in plan_steps(examples, step_tokens=step_tokens, seed=0):
         batch = collate(step, pad=student.tokenizer.pad_token_id or 0)
         with torch.inference_mode():
-            states_NH = hidden_states(student.model, batch).float()
+            states_NH = hidden_states(student.model, batch).float().cpu()
         hidden["before"].append(states_NH[batch.value_M])
         hidden["after"].append(states_NH[batch.action_M])
         counts_B = torch.bincount(batch.row_M, minlength=len(batch.failed_B))

@@ -1,16 +1,18 @@
 """A thin TRL `SFTTrainer`: the same loop, optimizer handling and callbacks, with our losses in `compute_loss`.
 
 The unembedding runs at labelled positions alone (TRL scores every position where Triton is missing), and the heads
-read the hidden states that are there anyway. Left out: distributed wrappers, which would need the backbone's call to
-go through them.
+read the hidden states that are there anyway. Under `bf16` the backbone runs in bfloat16 autocast; unembedding, heads
+and losses stay in the weights' own type, so that log-probabilities stay close to the ledger's. Left out: distributed
+wrappers, which would need the backbone's call to go through them.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -27,7 +29,16 @@ from sage_gym.distill.inverse import InverseBatch
 from sage_gym.distill.losses import entropy, forecast_loss, kl_to_reference, token_logprobs, weighted_mean
 from sage_gym.distill.surrogate import token_surrogate
 
-__all__ = ["DistillationTrainer", "Objective", "backbone_of", "hidden_states", "train_steps"]
+__all__ = [
+    "DistillationTrainer",
+    "Objective",
+    "backbone_of",
+    "constant_rate",
+    "hidden_states",
+    "plain_trainer",
+    "train_steps",
+    "training_arguments",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
             model=model,
             args=args,
             processing_class=tokenizer,
-            train_dataset=Dataset.from_dict({"input_ids": [[i] for i in range(len(batches))]}),
+            train_dataset=_numbered(len(batches)),
             data_collator=lambda items: {"step": int(items[0]["input_ids"][0])},
             optimizers=optimizers,
         )
@@ -120,6 +131,8 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Tensor:
         """Return the objective on batch `inputs["step"]`; its parts are kept in `history`."""
         del return_outputs, num_items_in_batch
+        if self.head is not None:
+            self.head.zero_grad()  # the loop clears the gradients of `model` alone
         losses = self._losses(self.batches[inputs["step"]], self.inverse[inputs["step"]])
         weights = self.objective
         total = sum(
@@ -134,8 +147,10 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _losses(self, batch: TrainingBatch, inverse: InverseBatch | None) -> Losses:
         objective, losses = self.objective, Losses()
-        hidden_NH = hidden_states(self.model, batch)
-        logits_NV = self.model.get_output_embeddings()(hidden_NH[batch.before_N])
+        batch = batch.to(self.model.device)
+        with self._autocast():
+            hidden_NH = hidden_states(self.model, batch)
+        logits_NV = _logits(self.model, hidden_NH[batch.before_N])
         if objective.cross_entropy:
             allowed_NA = batch.allowed_NA if objective.restrict_cross_entropy else None
             logprobs_N = token_logprobs(logits_NV, batch.labels_N, allowed_NA)
@@ -144,14 +159,21 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
             self._add_policy_gradient(losses, logits_NV, batch)
         if objective.kl and self.reference is not None:
             with torch.no_grad():
-                reference_NH = hidden_states(self.reference, batch)
-                reference_NV = self.reference.get_output_embeddings()(reference_NH[batch.before_N])
+                with self._autocast():
+                    reference_NH = hidden_states(self.reference, batch)
+                reference_NV = _logits(self.reference, reference_NH[batch.before_N])
             losses.parts["kl"] = kl_to_reference(logits_NV, reference_NV, batch.weights_N)
         if objective.forecast and self.head is not None:
             self._add_forecast(losses, hidden_NH, batch)
         if objective.inverse and self.head is not None and inverse is not None:
-            losses.parts["inverse"] = inverse_loss(self.model, cast(Any, self.head), inverse)
+            with self._autocast():
+                inverse = inverse.to(self.model.device)
+                losses.parts["inverse"] = inverse_loss(self.model, cast(Any, self.head), inverse)
         return losses
+
+    def _autocast(self) -> torch.autocast:
+        """Cast here: the loop's own autocast is around `model.forward`, which is not called."""
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=bool(self.args.bf16))
 
     def _add_policy_gradient(self, losses: Losses, logits_NV: Tensor, batch: TrainingBatch) -> None:
         logprobs_N = token_logprobs(logits_NV, batch.labels_N, batch.allowed_NA, batch.temperature)
@@ -189,6 +211,68 @@ def hidden_states(model: PreTrainedModel, batch: TrainingBatch) -> Tensor:
     return hidden
 
 
+def _logits(model: PreTrainedModel, hidden_NH: Tensor) -> Tensor:
+    """Run the unembedding in its own type."""
+    unembedding: nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    logits: Tensor = unembedding(hidden_NH.to(next(unembedding.parameters()).dtype))
+    return logits
+
+
+def _numbered(count: int) -> Dataset:
+    """Return a dataset of numbers, which the collator turns into what is prepared."""
+    return Dataset.from_dict({"input_ids": [[index] for index in range(count)]})
+
+
+def plain_trainer(
+    model: PreTrainedModel,
+    inputs: Sequence[Mapping[str, Tensor]],
+    tokenizer: PreTrainedTokenizerBase,
+    args: SFTConfig,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR | None],
+) -> SFTTrainer:
+    """Return TRL's own trainer, its loss included, on prepared inputs, one a step: what ours is held against."""
+    return SFTTrainer(
+        model=model,
+        args=args,
+        processing_class=tokenizer,
+        train_dataset=_numbered(len(inputs)),
+        data_collator=lambda items: dict(inputs[int(items[0]["input_ids"][0])]),
+        optimizers=optimizers,
+    )
+
+
+def training_arguments(
+    model: PreTrainedModel, folder: Path, *, clip: float = 1.0, bf16: bool = True, seed: int = 0
+) -> SFTConfig:
+    """Return TRL's arguments for one pass over prepared batches, a batch a row, with nothing saved or logged."""
+    return SFTConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,
+        num_train_epochs=1,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        gradient_checkpointing=False,
+        bf16=bf16,
+        max_grad_norm=clip,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        seed=seed,
+        use_cpu=model.device.type == "cpu",
+        dataloader_pin_memory=False,
+    )
+
+
+def constant_rate(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return a schedule that leaves the optimizer its learning rates of the moment."""
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]  # an earlier schedule has left its own here, which would win
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+
+
 def train_steps(
     model: PreTrainedModel,
     head: nn.Module | None,
@@ -211,29 +295,9 @@ def train_steps(
     if not batches:
         return {}
     with tempfile.TemporaryDirectory(prefix="sage_gym_trainer_") as folder:
-        args = SFTConfig(
-            output_dir=folder,
-            per_device_train_batch_size=1,
-            num_train_epochs=1,
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            remove_unused_columns=False,
-            gradient_checkpointing=False,
-            bf16=bf16,
-            max_grad_norm=clip,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            log_level="error",
-            seed=seed,
-            use_cpu=not torch.cuda.is_available(),
-            dataloader_pin_memory=False,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-        trainer = DistillationTrainer(
-            model, head, reference, objective, batches, inverse, tokenizer, args, (optimizer, schedule)
-        )
+        args = training_arguments(model, Path(folder), clip=clip, bf16=bf16, seed=seed)
+        optimizers = (optimizer, constant_rate(optimizer))
+        trainer = DistillationTrainer(model, head, reference, objective, batches, inverse, tokenizer, args, optimizers)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     model.__dict__.pop("forward", None)
