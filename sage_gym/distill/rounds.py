@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +18,26 @@ import torch
 
 from sage_gym.config import TrainConfig
 from sage_gym.distill.arena import Arena
-from sage_gym.distill.checkpoints import load_optimizer, remove_checkpoint, save_checkpoint
+from sage_gym.distill.checkpoints import load_optimizer, read_training, remove_checkpoint, save_checkpoint
 from sage_gym.distill.forecasting import calibrate, report_forecasts
 from sage_gym.distill.heads import fit_forecasts
+from sage_gym.distill.piloting import run_pilot
 from sage_gym.distill.stages import StageResult, distil, make_optimizer, reinforce
 from sage_gym.evaluation.accounts import account_for_end, account_for_round
 from sage_gym.evaluation.manifest import (
     FinalManifest,
     RoundManifest,
     final_path,
+    hash_file,
     read_final,
     read_rounds,
     round_path,
     write_manifest,
 )
+from sage_gym.evaluation.pilot import Pilot
 from sage_gym.evaluation.promotion import PromotionSettings, promote
-from sage_gym.protocols import Critic, Student, Tracker
+from sage_gym.protocols import Critic, Policy, Student, Tracker
+from sage_gym.registry import resolve
 from sage_gym.rollout import read_trajectories
 from sage_gym.selection import Selection, apply_critics, next_tasks, select
 from sage_gym.types import Group, Task, Trajectory
@@ -112,6 +117,7 @@ class RoundLoop:
                 select=played,
                 decoding=self._decoding(),
                 seeds={"run": self.config.run.seed},
+                files=self._hashes(0),
                 checkpoint=self._checkpoint(0).relative_to(self.folder).as_posix(),
                 forecast=report_forecasts(played, split="select"),
                 elapsed_s=time.perf_counter() - began,
@@ -122,7 +128,7 @@ class RoundLoop:
         began = time.perf_counter()
         number = standing.last + 1
         self._restore(self._source(standing))
-        collected = self._collect(number)
+        collected, pilot = self._collect(number)
         selection = self._select(collected)
         result = self._train(number, collected, selection)
         played = self._play_select(number)
@@ -147,9 +153,11 @@ class RoundLoop:
             collected=collected,
             selection=selection,
             promotion=promotion,
+            pilot=pilot,
             decoding=self._decoding(),
             forecast=report_forecasts(played, split="select"),
             seeds={"run": self.config.run.seed, "round": self._seed(number)},
+            files=self._hashes(number),
             metrics={**result.metrics, **fits},
             checkpoint=self._checkpoint(number).relative_to(self.folder).as_posix(),
             tokens_trained=result.tokens_trained,
@@ -158,13 +166,16 @@ class RoundLoop:
         return self._close(manifest)
 
     def _source(self, standing: Standing) -> int:
-        """Which round's student goes on: the last one, or the incumbent after too long without promotion."""
-        return standing.last if standing.unpromoted <= self.config.promotion.patience else standing.incumbent
+        """Which round's student goes on: the last one, or the incumbent each time it has gone too long unpromoted."""
+        is_returning = standing.unpromoted % (self.config.promotion.patience + 1) == 0
+        return standing.incumbent if is_returning else standing.last
 
-    def _collect(self, number: int) -> list[Trajectory]:
+    def _collect(self, number: int) -> tuple[list[Trajectory], Pilot | None]:
+        """Play the round's tasks, with the amplified student where the pilot lets it."""
         rollout = self.config.rollout
         policy = self.student.with_decoding(temperature=rollout.temperature, restricted=rollout.restricted)
-        return self.arena.play(
+        policy, pilot = self._amplify(policy, number)
+        collected = self.arena.play(
             policy,
             self._next_tasks(number),
             self._folder(number) / "collect.jsonl",
@@ -172,6 +183,30 @@ class RoundLoop:
             round=number,
             attempts=rollout.group_size,
         )
+        return collected, pilot
+
+    def _amplify(self, policy: Policy, number: int) -> tuple[Policy, Pilot | None]:
+        """Put search and re-planning around the student, if a paired pilot on select tasks shows no harm."""
+        settings = self.config.amplify
+        if not settings.enabled or self.student.head is None:
+            return policy, None
+        make = partial(
+            resolve("policy", "amplified"),
+            policy,
+            candidates=settings.candidates,
+            tau=settings.tau,
+            replans=settings.replans,
+            seed=self._seed(number),
+        )
+        amplified: Policy = make(untouched_share=settings.untouched_share)
+        if not settings.pilot_tasks:
+            return amplified, None
+        tasks = self._select_tasks[: settings.pilot_tasks]
+        pilot = run_pilot(
+            self.arena, policy, make(untouched_share=0.0), tasks, self._folder(number), round=number,
+            seed=self.config.run.seed,
+        )  # fmt: skip
+        return (amplified if pilot.replanning else policy), pilot
 
     def _next_tasks(self, number: int) -> list[Task]:
         """Draw a pool of training tasks, forecast each before anything is played, and take the learnable ones."""
@@ -198,11 +233,17 @@ class RoundLoop:
 
     def _train(self, number: int, collected: Sequence[Trajectory], selection: Selection | None) -> StageResult:
         """Train the stages in order, unless the round's checkpoint is there already."""
-        record = self._folder(number) / "training.json"
-        if self._checkpoint(number).exists() and record.exists():
+        recorded = read_training(self._checkpoint(number))
+        if recorded is not None:
             self._restore(number)
             self._uncalibrate()
-            return StageResult(**_read_json(record))
+            return StageResult(**recorded)
+        done = self._take_stages(number, collected, selection)
+        self._uncalibrate()
+        save_checkpoint(self._checkpoint(number), self.student, self.optimizer, training=asdict(done))
+        return done
+
+    def _take_stages(self, number: int, collected: Sequence[Trajectory], selection: Selection | None) -> StageResult:
         metrics: dict[str, float] = {}
         tokens = 0
         for stage in self.config.rounds.stages:
@@ -218,17 +259,14 @@ class RoundLoop:
                 )
             metrics |= result.metrics
             tokens += result.tokens_trained
-        done = StageResult(metrics, tokens)
-        _write_json(record, {"metrics": metrics, "tokens_trained": tokens})
-        self._uncalibrate()
-        save_checkpoint(self._checkpoint(number), self.student, self.optimizer)
-        return done
+        return StageResult(metrics, tokens)
 
     # The test
 
     def _finish(self, rounds: Sequence[RoundManifest]) -> FinalManifest:
         """Play the test split for round 0 and the last promoted student, with both ways of decoding."""
         began = time.perf_counter()
+        self._tidy(rounds[-1].round)
         standing = Standing.of(rounds)
         tasks = self.arena.fixed_tasks(self.config.evaluate.test_split, self.config.evaluate.test_tasks)
         settings = self.config.evaluate
@@ -275,8 +313,9 @@ class RoundLoop:
         return [t for chunk in read_trajectories(self._folder(number) / "select.jsonl") for t in chunk]
 
     def _close(self, manifest: RoundManifest) -> RoundManifest:
-        write_manifest(round_path(self.folder, manifest.round), manifest)
+        """Record a round; the manifest comes last, so that a kill before it has the round's numbers told again."""
         self.tracker.log(manifest.numbers(), manifest.round)
+        write_manifest(round_path(self.folder, manifest.round), manifest)
         self._tidy(manifest.round)
         return manifest
 
@@ -304,6 +343,11 @@ class RoundLoop:
     def _checkpoint(self, number: int) -> Path:
         return self._folder(number) / "checkpoint"
 
+    def _hashes(self, number: int) -> dict[str, str]:
+        """Hash a round's weights, which are a function of the configuration."""
+        paths = sorted((self._checkpoint(number) / "student").glob("*.safetensors"))
+        return {path.relative_to(self.folder).as_posix(): hash_file(path) for path in paths}
+
     def _seed(self, number: int) -> int:
         return int(np.random.SeedSequence([self.config.run.seed, number]).generate_state(1)[0])
 
@@ -314,18 +358,3 @@ class RoundLoop:
 def _decoding(temperature: float, restricted: bool) -> str:
     how = "the likeliest token" if temperature == 0 else f"sampled at temperature {temperature:g}"
     return f"{'restricted to admissible actions' if restricted else 'unrestricted'}, {how}"
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    import json
-
-    found: dict[str, object] = json.loads(path.read_text("utf-8"))
-    return found
-
-
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    import json
-
-    part = path.with_name(f"{path.name}.partial")
-    part.write_text(json.dumps(content, indent=1), "utf-8")
-    part.replace(path)

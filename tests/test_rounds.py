@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sage_gym.config import TRAIN, open_run, read
+from sage_gym.errors import SageGymError
+from sage_gym.evaluation.manifest import read_final, read_rounds
+from sage_gym.train import main
+from tests.scripted_student import SIZES, ListTracker, Script, scripted_loop
+
+UP = {0: 0.25, 1: 0.75, 2: 1.0}
+WORSE = {0: 0.25, 1: 0.75, 2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}
+
+
+def lineages(script: Script) -> list[str]:
+    """The versions that were trained, in order: those that collected, each with the round it collected for."""
+    found = dict.fromkeys(
+        (version, episode.split("/")[0]) for version, _, episode in script.asked if "/train/" in episode
+    )
+    return [f"{version}>{round_name[1:]}" for version, round_name in found]
+
+
+def played_on(script: Script, split: str) -> Counter[tuple[str, str]]:
+    """How many episodes of a split each version played under each decoding."""
+    return Counter((version, decoding) for version, decoding, episode in script.asked if f"/{split}/" in episode)
+
+
+def test_round_0_is_the_untrained_student_on_the_select_split_alone(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {0: 0.25})
+    final = loop.run()
+    [start] = read_rounds(loop.folder)
+    assert (start.round, start.stage, start.promoted, start.collected) == (0, "start", True, None)
+    assert start.select is not None
+    assert start.select.success is not None
+    assert start.select.success.value == 0.25
+    assert final.last_promoted == 0
+    assert not any("/train/" in episode for _, _, episode in loop.script.asked)
+
+
+def test_better_students_are_promoted_and_the_last_one_is_tested(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, UP)
+    final = loop.run()
+    assert [m.promoted for m in read_rounds(loop.folder)] == [True, True, True]
+    assert final.last_promoted == 2
+    assert final.tests[0].before.success is not None
+    assert final.tests[0].after.success is not None
+    assert (final.tests[0].before.success.value, final.tests[0].after.success.value) == (0.25, 1.0)
+    assert final.tokens_trained == 200
+
+
+def test_each_round_collects_its_tasks_with_its_settings(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, UP, settings={"rollout": {"temperature": 0.7, "restricted": False}})
+    loop.run()
+    assert played_on(loop.script, "train") == {("0", "free 0.7"): 8, ("0>1", "free 0.7"): 8}
+    for manifest in read_rounds(loop.folder)[1:]:
+        assert manifest.tasks["collect"].count == 4
+        assert manifest.metrics["scripted/episodes"] == 8.0
+
+
+@pytest.mark.parametrize(
+    ("patience", "expected"),
+    [
+        (0, ["0>1", "0>1>2", "0>1>3", "0>1>4", "0>1>5"]),
+        (1, ["0>1", "0>1>2", "0>1>2>3", "0>1>4", "0>1>4>5"]),
+        (9, ["0>1", "0>1>2", "0>1>2>3", "0>1>2>3>4", "0>1>2>3>4>5"]),
+    ],
+)
+def test_a_student_that_is_not_promoted_goes_on_for_as_long_as_patience_lasts_then_the_incumbent_does(
+    tmp_path: Path, patience: int, expected: list[str]
+) -> None:
+    loop = scripted_loop(tmp_path, WORSE, settings={"promotion": {"patience": patience}})
+    final = loop.run()
+    assert lineages(loop.script) == expected
+    assert [m.promoted for m in read_rounds(loop.folder)] == [True, True, False, False, False, False]
+    assert final.last_promoted == 1
+
+
+def test_a_student_is_held_against_the_incumbent_and_the_best(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {0: 0.25, 1: 0.75, 2: 0.7, 3: 0.65}, settings={"promotion": {"margin": 0.3}})
+    loop.run()
+    rounds = read_rounds(loop.folder)
+    rivals = [[(r.role, r.test.a) for r in m.promotion.rivals] for m in rounds if m.promotion is not None]
+    assert rounds[2].promoted
+    assert rivals[2] == [("incumbent", "round 2"), ("best", "round 1")]
+
+
+def test_the_test_split_is_played_once_by_round_0_and_once_by_the_last_promoted(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, WORSE)
+    loop.run()
+    loop.run()
+    decodings = ("restricted 0", "free 0")
+    assert played_on(loop.script, "test") == {(v, way): SIZES["test"] for v in ("0", "0>1") for way in decodings}
+
+
+def test_where_nothing_was_promoted_round_0_is_tested_once_against_itself(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {0: 0.75, 1: 0.25})
+    final = loop.run()
+    assert final.last_promoted == 0
+    assert played_on(loop.script, "test") == {("0", way): SIZES["test"] for way in ("restricted 0", "free 0")}
+    assert final.tests[0].paired.success_difference.value == 0.0
+
+
+def test_no_round_sees_the_test_split_and_every_round_the_same_select_tasks(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, UP, settings={"evaluate": {"select_tasks": 7}})
+    loop.run()
+    first_test = next(i for i, (_, _, episode) in enumerate(loop.script.asked) if "/test/" in episode)
+    last_train = max(i for i, (_, _, episode) in enumerate(loop.script.asked) if "/train/" in episode)
+    assert last_train < first_test
+    assert len({m.tasks["select"].sha256 for m in read_rounds(loop.folder)}) == 1
+    assert {m.tasks["select"].count for m in read_rounds(loop.folder)} == {7}
+
+
+def test_the_curriculum_favours_tasks_whose_end_is_open(tmp_path: Path) -> None:
+    forecasts = {f"train/{i}": 0.5 if i % 2 else 0.01 for i in range(SIZES["train"])}
+    loop = scripted_loop(
+        tmp_path,
+        UP,
+        settings={"rollout": {"tasks_per_round": 10, "pool": 4, "group_size": 1}},
+        has_head=True,
+        forecasts=forecasts,
+    )
+    loop.run()
+    collected = [episode for _, _, episode in loop.script.asked if "/train/" in episode]
+    is_open = [int(episode.split("~")[0].split("#")[0].rpartition("/")[2]) % 2 for episode in collected]
+    assert len(is_open) == 20
+    assert sum(is_open) >= 15
+    assert sorted(loop.script.foreseen) == sorted(2 * list(forecasts))
+
+
+def test_without_a_pool_nothing_is_forecast_and_tasks_come_by_lot(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, UP, has_head=True)
+    loop.run()
+    assert loop.script.foreseen == []
+    drawn = [m.tasks["collect"].sha256 for m in read_rounds(loop.folder)[1:]]
+    assert len(set(drawn)) == 2
+
+
+def test_no_round_begins_once_the_token_limit_is_reached(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {i: 0.1 * i for i in range(9)}, settings={"rounds": {"token_limit": 250}})
+    final = loop.run()
+    assert len(read_rounds(loop.folder)) == 4
+    assert final.tokens_trained == 300
+
+
+def test_checkpoints_that_nothing_goes_on_from_are_removed(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {**WORSE, 1: 0.5, 2: 0.75}, settings={"promotion": {"patience": 9}})
+    loop.run()
+    kept = sorted(path.parent.name for path in loop.folder.glob("rounds/*/checkpoint"))
+    assert kept == ["000", "002", "005"]
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 3])
+def test_a_run_that_broke_off_goes_on_to_the_same_end(tmp_path: Path, killed_at: int) -> None:
+    whole = scripted_loop(tmp_path / "whole", WORSE)
+    expected = whole.run().comparable()
+    with pytest.raises(SageGymError, match="killed"):
+        scripted_loop(tmp_path / "broken", WORSE, tracker=ListTracker(fails_at=killed_at)).run()
+    tracker = ListTracker()
+    resumed = scripted_loop(tmp_path / "broken", WORSE, tracker=tracker)
+    assert resumed.run().comparable() == expected
+    assert tracker.told == list(range(killed_at, len(WORSE)))
+    pairs = zip(read_rounds(whole.folder), read_rounds(resumed.folder), strict=True)
+    assert all(a.comparable() == b.comparable() for a, b in pairs)
+    final = read_final(resumed.folder)
+    assert final is not None
+    assert final.comparable() == expected
+
+
+def test_a_finished_run_is_read_and_not_played_again(tmp_path: Path) -> None:
+    final = scripted_loop(tmp_path, UP).run()
+    again = scripted_loop(tmp_path, UP)
+    assert again.run() == final
+    assert again.script.asked == []
+
+
+def test_a_run_of_other_settings_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["env=webshop", f"run.folder={tmp_path}", "run=mine", "tracking.wandb=off", "policy.weights=nowhere"]
+    folder = open_run(read(TRAIN, words))
+    assert main([*words, "rollout.group_size=9", "seed=4"]) == 2
+    said = capsys.readouterr().err
+    assert "holds a run of other settings: give run=<another name>" in said
+    assert "rollout.group_size: 4 when the run began, 9 now" in said
+    assert "run.seed: 0 when the run began, 4 now" in said
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
