@@ -43,7 +43,7 @@ bench: $(STAMP)
 	$(BIN)/python -m sage_gym.bench env=webshop $(ARGS)
 
 nano: $(STAMP)
-	$(BIN)/python -m policies.nano.train $(ARGS)
+	$(BIN)/python -m policies.nano.train out=runs/nano $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 register("environment", "webshop", "envs.webshop.environment:WebShop")
 register("policy", "nano", "policies.nano:load")
 register("policy", "causal_lm", "policies.pretrained:load")
+register("policy", "amplified", "policies.amplified:Amplified")
 register("policy", "random", "policies.scripted:RandomPolicy")
 register("policy", "amplified", "policies.amplified:Amplified")
 register("reward", "outcome", "rewards.outcome:Outcome")

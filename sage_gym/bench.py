@@ -1,7 +1,8 @@
 """`python -m sage_gym.bench env=webshop`: an environment's speed and memory, measured by its own module `bench`.
 
 Every environment folder may offer `bench.run(...) -> Mapping[str, float | int | str]`: what was measured, units in
-the names, in the order to be shown. Its keyword arguments are the keys of `env.*`.
+the names, in the order to be shown. Its keyword arguments are the keys of `env.*`. `measure=training` measures what
+each loss of training costs instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from sage_gym.config import BENCH, find_bench, read_or_exit
+from sage_gym.config import BENCH, BenchConfig, find_bench, make_environment, make_policy, read_or_exit
 from sage_gym.errors import SageGymError
 
 __all__ = ["main", "table"]
@@ -23,14 +24,24 @@ def main(words: list[str] | None = None) -> int:
     """Run one benchmark, print its table and return the process's exit status."""
     config = read_or_exit(BENCH, words)
     console = Console(highlight=False)
-    console.print(f"{config.env.name} on {platform.machine()}, Python {platform.python_version()}")
+    subject = config.env.name if config.measure == "environment" else f"training of {config.policy.name}"
+    console.print(f"{subject} on {platform.machine()}, Python {platform.python_version()}")
     try:
-        measured = find_bench(config.env.name)(**config.env.arguments)
+        measured = _measure(config)
     except SageGymError as error:
         print(error, file=sys.stderr)
         return 2
     console.print(table(measured))
     return 0
+
+
+def _measure(config: BenchConfig) -> Mapping[str, float | int | str]:
+    if config.measure == "environment":
+        found: Mapping[str, float | int | str] = find_bench(config.env.name)(**config.env.arguments)
+        return found
+    from sage_gym.distill.bench import run
+
+    return run(make_policy(config.policy), lambda: make_environment(config.env), **config.training.model_dump())
 
 
 def table(measured: Mapping[str, float | int | str]) -> Table:

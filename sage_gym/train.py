@@ -6,11 +6,15 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
 
 from rich.console import Console
 
 from sage_gym.config import TRAIN, TrainConfig, make_environment, make_policy, open_run, read_or_exit
 from sage_gym.errors import SageGymError
+from sage_gym.protocols import Critic, Student
+from sage_gym.registry import resolve
 
 __all__ = ["main", "train"]
 
@@ -21,11 +25,15 @@ def train(config: TrainConfig, console: Console) -> None:
     Raises:
         SageGymError: what stops a run, with what to do about it.
     """
+    from transformers.utils import logging
+
     from sage_gym.distill.arena import Arena
     from sage_gym.distill.rounds import RoundLoop
     from sage_gym.evaluation.report import write_report
     from sage_gym.tracking import open_tracker
 
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     folder = open_run(config)
     console.print(f"run {config.run_name} in {folder}")
     student = make_policy(config.policy)
@@ -34,7 +42,7 @@ def train(config: TrainConfig, console: Console) -> None:
         folder, wandb=config.tracking.wandb, project=config.tracking.project, config=config.model_dump(mode="json")
     )
     try:
-        final = RoundLoop(config, student, arena, tracker).run()
+        final = RoundLoop(config, student, arena, tracker, _critics(config, student)).run()
     finally:
         tracker.close()
     for test in final.tests:
@@ -46,6 +54,18 @@ def train(config: TrainConfig, console: Console) -> None:
             f"McNemar p = {paired.mcnemar_p:.2g}"
         )
     console.print(f"report: {write_report(folder)}")
+
+
+def _critics(config: TrainConfig, student: Student) -> list[Critic]:
+    """Return what selection may look at: the learned critic, and ICS by the student's own inverse head."""
+    from sage_gym.distill.consistency import ConsistencyScorer
+    from sage_gym.distill.passes import instruction_ids, markers_of
+
+    if "distil" not in config.rounds.stages or student.head is None:
+        return []
+    tokens, ids = markers_of(student.tokenizer), partial(instruction_ids, student.tokenizer)
+    scorer = ConsistencyScorer(student.model, cast(Any, student.head), tokens, ids)
+    return [resolve("reward", "critic")(), resolve("reward", "ics")(scorer)]
 
 
 def _share(metrics: object) -> str:

@@ -220,7 +220,9 @@ class CompactRenderer:
 
     def spell(self, page: Page, view: View) -> dict[tuple[int, ...], str]:
         """Return what is to be sampled for each choice, its end included, and the action that it stands for."""
-        spelled = {(self.label(page.offset, place),): action for place, action in enumerate(page.actions)}
+        spelled: dict[tuple[int, ...], str] = {
+            (self.label(page.offset, place),): action for place, action in enumerate(page.actions)
+        }
         for choice in view.choices:
             if self.is_written(choice):
                 spelled.setdefault((*self.vocabulary.encode(choice.text), self.vocabulary.end), choice.action)

@@ -158,7 +158,7 @@ class Decoder:
         check_supported(model)
         self.model = model
         self.backbone: torch.nn.Module = getattr(model, model.base_model_prefix)
-        unembedding: torch.nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        unembedding: torch.nn.Module = model.get_output_embeddings()
         self.sampler = Sampler(unembedding, temperature)
         self.forward_tokens, self.max_rows = forward_tokens, max_rows
         default = torch.float32 if model.device.type == "cpu" else model.dtype

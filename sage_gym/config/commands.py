@@ -49,7 +49,7 @@ PLAY = Command(
 BENCH = Command(
     "sage_gym.bench",
     BenchConfig,
-    "Measure an environment's speed and memory.",
-    {"env": find_bench},
-    ("env=webshop",),
+    "Measure an environment's speed and memory, or what training costs.",
+    {"env": find_bench, "policy": find_policy},
+    ("env=webshop", "measure=training", "measure=training training.repetitions=15"),
 )

@@ -122,8 +122,9 @@ class Rounds(Section):
 class Amplify(Section):
     """Search, critic and re-planning around the student while it collects."""
 
-    enabled: bool = True
-    """Collect with the amplified student; false collects with the student alone."""
+    enabled: bool = False
+    """Collect with the amplified student, for the stage `distil`; the policy gradient takes only the episodes that
+    it left as they were."""
     candidates: int = Field(default=4, ge=1)
     """Actions sampled for each decision, of which the critic chooses one."""
     tau: float = Field(default=0.8, ge=0.0, le=1.0)

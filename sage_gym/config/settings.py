@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -68,8 +69,26 @@ class PlayConfig(Section):
     """Of the draw and of the episode."""
 
 
+class TrainingBench(Section):
+    """How the cost of training is measured."""
+
+    episodes: int = Field(default=64, ge=1)
+    """Of the student's own, trained on in every variant."""
+    step_tokens: int = Field(default=8192, ge=1)
+    """Tokens in an optimiser step, prompts included."""
+    repetitions: int = Field(default=7, ge=1)
+    """Of every variant, interleaved; one more comes first and is thrown away."""
+    bf16: bool = True
+    """Train in bfloat16 autocast."""
+
+
 class BenchConfig(Section):
     """Settings of `python -m sage_gym.bench`."""
 
+    measure: Literal["environment", "training"] = "environment"
+    """The environment's own benchmark, or what each loss of training costs on episodes played in it."""
     env: Component = Component(name="webshop")
     """The environment; its other keys are arguments of the environment's own benchmark."""
+    policy: Component = Component(name="nano")
+    """The student whose training is measured."""
+    training: TrainingBench = TrainingBench()

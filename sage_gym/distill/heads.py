@@ -67,7 +67,7 @@ def _fit(linear: torch.nn.Linear, hidden_MH: Tensor, failed_M: Tensor, weights_M
         optimizer.zero_grad()
         terms_M = functional.binary_cross_entropy_with_logits(inputs_MH @ weight_H + bias, failed_M, reduction="none")
         loss: Tensor = (terms_M * weights_M).sum() / total + penalty * weight_H.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     loss = optimizer.step(closure)

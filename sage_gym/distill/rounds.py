@@ -335,7 +335,7 @@ class RoundLoop:
         """Set the head's temperatures to 1, so that what is recorded next can be calibrated on."""
         if self.student.head is not None:
             with torch.no_grad():
-                self.student.head.temperatures.fill_(1.0)  # type: ignore[union-attr,operator]
+                self.student.head.temperatures.fill_(1.0)  # type: ignore[operator]
 
     def _folder(self, number: int) -> Path:
         return round_path(self.folder, number).parent

@@ -11,6 +11,7 @@ import torch
 
 from sage_gym.config.sections import Distil, Reinforce
 from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
+from sage_gym.distill.hints import is_on_policy
 from sage_gym.distill.inverse import InverseBatch
 from sage_gym.distill.passes import InversePasses
 from sage_gym.distill.returns import ReturnSettings, examples_for_distillation, examples_for_gradient, returns_of
@@ -78,8 +79,8 @@ def reinforce(
     seed: int,
     ics: dict[str, float] | None = None,
 ) -> StageResult:
-    """Take policy-gradient steps on the student's own finished episodes."""
-    finished = [t for t in collected if not t.is_infrastructure]
+    """Take policy-gradient steps on the student's own finished episodes; none that amplification changed."""
+    finished = [t for t in collected if not t.is_infrastructure and is_on_policy(t)]
     returns = returns_of(finished, ReturnSettings(settings.success_share, settings.eta_ics, settings.baseline), ics)
     examples = examples_for_gradient(finished, returns)
     settled = sum(example.weight == 0 for example in examples)

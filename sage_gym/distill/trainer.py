@@ -63,7 +63,7 @@ class Objective:
 
 def backbone_of(model: PreTrainedModel) -> nn.Module:
     """Return the part of a causal model below its unembedding, adapters included."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     backbone = getattr(base, base.base_model_prefix)
     assert isinstance(backbone, nn.Module)
     return backbone
@@ -198,8 +198,8 @@ class DistillationTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _add_forecast(self, losses: Losses, hidden_NH: Tensor, batch: TrainingBatch) -> None:
         assert self.head is not None
-        before_M = self.head.forecast(hidden_NH[batch.value_M].float(), "before")
-        after_M = self.head.forecast(hidden_NH[batch.action_M].float(), "after")
+        before_M = cast(Any, self.head).forecast(hidden_NH[batch.value_M].float(), "before")
+        after_M = cast(Any, self.head).forecast(hidden_NH[batch.action_M].float(), "after")
         loss = forecast_loss(before_M, after_M, batch.row_M, batch.failed_B, batch.forecast_weights_B)
         losses.parts["forecast"] = loss.total
 
@@ -213,7 +213,7 @@ def hidden_states(model: PreTrainedModel, batch: TrainingBatch) -> Tensor:
 
 def _logits(model: PreTrainedModel, hidden_NH: Tensor) -> Tensor:
     """Run the unembedding in its own type."""
-    unembedding: nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    unembedding: nn.Module = model.get_output_embeddings()
     logits: Tensor = unembedding(hidden_NH.to(next(unembedding.parameters()).dtype))
     return logits
 
