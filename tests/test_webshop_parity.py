@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from envs.webshop.analyzer import Analyzer
 from envs.webshop.environment import WebShop
 from envs.webshop.goals import Goal
+from envs.webshop.nouns import spacy_nouns
 from envs.webshop.reward import Purchase, score_purchase
 from envs.webshop.store import Store
 
@@ -140,3 +142,15 @@ def test_public_splits_are_upstreams_and_the_disjoint_ones_share_no_product(publ
     assert not families["train_disjoint"] & families["test"]
     assert not families["select_disjoint"] & (families["test"] | families["train_disjoint_fit"])
     assert sizes["select_disjoint"] + sizes["train_disjoint_fit"] == 745
+
+
+def test_spacy_gives_the_recorded_nouns_and_title_scores(public: WebShop, golden: Path) -> None:
+    pytest.importorskip("spacy", reason="needs the extra `spacy`")
+    pytest.importorskip("en_core_web_sm", reason="needs spaCy's model en_core_web_sm")
+    nouns = spacy_nouns()
+    recorded = read(golden, "title_nouns_en_core_web_sm_3.8.0")
+    assert {p.asin: sorted(set(nouns(p))) for p in public.store.products} == recorded
+    store = replace(public.store, nouns=nouns)
+    places = {product.asin: position for position, product in enumerate(store.products)}
+    for case in read(golden, REWARDS):
+        assert dict(score(store, places, case).components) == case["info"]
