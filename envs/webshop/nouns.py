@@ -73,8 +73,7 @@ def has_spacy() -> bool:
 
 def spacy_nouns() -> Nouns:
     """Tag titles with spaCy, one product at a time, remembering the last 100,000."""
-    spacy = importlib.import_module("spacy")
-    tag = spacy.load(SPACY_MODEL)
+    tag = importlib.import_module(SPACY_MODEL).load()
 
     @lru_cache(maxsize=100_000)
     def of_title(title: str) -> tuple[str, ...]:
