@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from sage_gym import registry
 from sage_gym.config import BENCH, PLAY, TRAIN, TrainConfig, read, read_or_exit
+from sage_gym.config.components import environment_file
 from sage_gym.config.listing import settings
 from sage_gym.config.words import lengthen, read_words
 from sage_gym.errors import ConfigError
@@ -73,8 +75,14 @@ def test_the_last_of_equal_keys_wins() -> None:
     assert read(SHOP, ["rollout.group_size=2", "rollout.group_size=8"]).rollout.group_size == 8
 
 
-def test_without_words_the_defaults_hold() -> None:
-    assert read(SHOP, []) == TrainConfig()
+def test_without_words_the_defaults_hold_under_the_environments_own_file() -> None:
+    file = environment_file("webshop")
+    assert file is not None
+    own = yaml.safe_load(file.read_text(encoding="utf-8"))
+    found, defaults = read(SHOP, []).model_dump(mode="json"), TrainConfig().model_dump(mode="json")
+    assert own["rounds"]["count"] != defaults["rounds"]["count"]
+    for section, values in defaults.items():
+        assert found[section] == {**values, **own.get(section, {})}, section
 
 
 @effort(max_examples=25, deadline=None)

@@ -32,13 +32,13 @@ def test_the_same_settings_go_on_and_others_are_refused_key_by_key(tmp_path: Pat
     before = (folder / CONFIG_FILE).read_bytes()
     assert open_run(configured(tmp_path)) == folder
     with pytest.raises(ConfigError) as caught:
-        open_run(configured(tmp_path, "rollout.group_size=8", "env.catalog=else", "env.max_turns=3"))
+        open_run(configured(tmp_path, "rollout.group_size=9", "env.catalog=else", "env.max_turns=3"))
     advice, *lines = caught.value.problems
     assert "give run=<another name>" in advice
     assert lines == [
         "env.catalog: 'shop' when the run began, 'else' now",
         "env.max_turns: absent when the run began, 3 now",
-        "rollout.group_size: 4 when the run began, 8 now",
+        "rollout.group_size: 8 when the run began, 9 now",
     ]
     assert (folder / CONFIG_FILE).read_bytes() == before
 

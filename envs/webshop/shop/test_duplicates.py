@@ -7,7 +7,7 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from envs.webshop.shop.__main__ import main
@@ -37,7 +37,7 @@ GRAMS = st.frozensets(st.sampled_from([(letter, "", "") for letter in "abcdefghi
 
 
 @given(left=GRAMS, right=GRAMS, threshold=st.sampled_from([0.25, 0.5, 0.6, 0.75, 0.8, 1.0]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_two_similar_sets_share_a_member_of_their_prefixes(
     left: frozenset[Gram], right: frozenset[Gram], threshold: float
 ) -> None:
