@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
+import torch
+from transformers import PreTrainedModel
 
 import sage_gym  # noqa: F401  registers the environments
+from policies.causal_lm.compact import Vocabulary
 from policies.metacognition import MetacognitionHead
 from policies.nano.model import build_model, build_tokenizer
 from sage_gym.evaluation.manifest import read_final, read_rounds
@@ -31,18 +35,18 @@ SETTINGS = (
     "run=small",
     "rounds.count=2",
     "stages=[distil,reinforce]",
-    "rollout.tasks_per_round=3",
-    "rollout.group_size=2",
+    "rollout.tasks_per_round=4",
+    "rollout.group_size=3",
     "rollout.pool=2",
-    "rollout.concurrency=3",
-    "rollout.max_turns=5",
-    "rollout.turn_tokens=16",
+    "rollout.concurrency=6",
+    "rollout.max_turns=8",
+    "rollout.turn_tokens=20",
     "rollout.wall_clock_s=1e6",
     "selection.outcome.r_min=0",
-    "distil.batch_tokens=800",
-    "reinforce.batch_tokens=800",
-    "evaluate.select_tasks=4",
-    "evaluate.test_tasks=4",
+    "distil.batch_tokens=1500",
+    "reinforce.batch_tokens=1500",
+    "evaluate.select_tasks=8",
+    "evaluate.test_tasks=8",
     "promotion.margin=1.0",
     "tracking.wandb=off",
 )
@@ -109,16 +113,54 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny student that has read the world it plays in, and knows nothing."""
+    """A tiny student that searches for a few words, clicks on anything, and buys where it can."""
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("weights")
     shop: Any = gymnasium.make("sage_gym/WebShop-v0", catalog=WORLD, disable_env_checker=True).unwrapped
-    texts = [task.instruction for task in shop.tasks("all")[:100]]
-    texts += [choice.text for position in range(20) for choice in shop.store.page(position).choices]
-    tokenizer = build_tokenizer(texts)
-    build_model(0, hidden=64, layers=2, heads=2, vocab=len(tokenizer)).save_pretrained(folder)
+    instructions = [task.instruction for task in shop.tasks("all")[:100]]
+    listed = [choice.text for position in range(20) for choice in shop.store.page(position).choices]
+    tokenizer = build_tokenizer([*instructions, *listed])
+    model = build_model(0, hidden=64, layers=2, heads=2, vocab=len(tokenizer))
+    teach(model, [lesson(Vocabulary(tokenizer), text, number) for number, text in enumerate(instructions[:30])])
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     MetacognitionHead(64).save(folder / "head.safetensors")
     return folder
+
+
+def lesson(vocabulary: Vocabulary, instruction: str, number: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """An episode's ids, and which of them are to be learned: a search for three words, a result, a purchase."""
+    words = vocabulary.encode(" ".join(instruction.split()[2:5]))
+    ids = [vocabulary.task, *vocabulary.encode(instruction), vocabulary.obs, vocabulary.act]
+    decisions = [(len(ids), [vocabulary.write, *words, vocabulary.end])]
+    ids += [*decisions[0][1], vocabulary.obs, *vocabulary.encode("page 1")]
+    for place in range(5):
+        ids += [*vocabulary.encode(f"{instruction} $13.{place}"), vocabulary.labels[place]]
+    ids.append(vocabulary.act)
+    decisions.append((len(ids), [vocabulary.labels[number % 5]]))
+    ids += [*decisions[1][1], vocabulary.obs, *vocabulary.encode("price $13.43")]
+    for choice in ("buy now", "prev", "back to search", "description", "features", "reviews", "color: red"):
+        ids += [*vocabulary.encode(choice), vocabulary.separator]
+    ids.append(vocabulary.act)
+    decisions.append((len(ids), [*vocabulary.encode("buy now"), vocabulary.end]))
+    ids += decisions[2][1]
+    learned = {start + place for start, decision in decisions for place in range(len(decision))}
+    return tuple(ids), tuple(place in learned for place in range(len(ids)))
+
+
+def teach(model: PreTrainedModel, lessons: Sequence[tuple[tuple[int, ...], tuple[bool, ...]]]) -> None:
+    """Imitate the lessons, so that episodes go on after the first turn and end in rewards that differ."""
+    length = max(len(ids) for ids, _ in lessons)
+    ids_BT = torch.zeros(len(lessons), length, dtype=torch.long)
+    labels_BT = torch.full_like(ids_BT, -100)
+    for row, (ids, is_learned) in enumerate(lessons):
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+        labels_BT[row, : len(ids)] = torch.where(torch.tensor(is_learned), torch.tensor(ids), -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        model(input_ids=ids_BT, labels=labels_BT).loss.backward()
+        optimizer.step()
 
 
 @pytest.fixture(scope="module")

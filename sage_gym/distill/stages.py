@@ -81,9 +81,11 @@ def reinforce(
 ) -> StageResult:
     """Take policy-gradient steps on the student's own finished episodes; none that amplification changed."""
     finished = [t for t in collected if not t.is_infrastructure and is_on_policy(t)]
+    if not finished:
+        return StageResult({"reinforce/steps": 0.0})
     returns = returns_of(finished, ReturnSettings(settings.success_share, settings.eta_ics, settings.baseline), ics)
     examples = examples_for_gradient(finished, returns)
-    settled = sum(example.weight == 0 for example in examples)
+    settled_share = sum(example.weight == 0 for example in examples) / max(1, len(examples))
     if settings.settled_share < 1.0:
         examples = _thin(examples, settings.settled_share, seed)
     objective = Objective(
@@ -98,7 +100,7 @@ def reinforce(
         student, examples, objective, optimizer, name="reinforce", epochs=settings.epochs, clip=settings.max_grad_norm,
         step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed,
     )  # fmt: skip
-    result.metrics["reinforce/settled_share"] = settled / max(1, len(finished))
+    result.metrics["reinforce/settled_share"] = settled_share
     return result
 
 
