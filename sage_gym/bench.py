@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import warnings
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -39,8 +40,12 @@ def _measure(config: BenchConfig) -> Mapping[str, float | int | str]:
     if config.measure == "environment":
         found: Mapping[str, float | int | str] = find_bench(config.env.name)(**config.env.arguments)
         return found
+    from transformers.utils import logging
+
     from sage_gym.distill.bench import run
 
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     return run(make_policy(config.policy), lambda: make_environment(config.env), **config.training.model_dump())
 
 

@@ -39,7 +39,7 @@ OBJECTIVES: Mapping[str, Objective] = {
     "cross-entropy + forecast + inverse": Objective(cross_entropy=1.0, forecast=0.5, inverse=0.1),
     "cross-entropy + forecast + KL": Objective(cross_entropy=1.0, forecast=0.5, kl=0.1),
 }
-TARGETS: Mapping[str, str] = {"cross-entropy + forecast": ", ≤ 1.05"}
+TARGETS: Mapping[str, str] = {"cross-entropy + forecast": " (≤ 1.05)"}
 EMPTY_TRACE_SHARE = 0.1
 
 
@@ -184,6 +184,6 @@ def _tell(work: Work, seconds: Mapping[str, Sequence[float]]) -> dict[str, float
     for name, taken in seconds.items():
         if name != BASE:
             ratios = sorted(own / base for own, base in zip(taken, seconds[BASE], strict=True))
-            spread = f"{statistics.median(ratios):.3f} [{ratios[0]:.3f}, {ratios[-1]:.3f}]"
-            told[f"{name} (time over {BASE}: median [least, most]{TARGETS.get(name, '')})"] = spread
+            spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            told[f"{name}: its time over {BASE} alone, median and range{TARGETS.get(name, '')}"] = spread
     return told
