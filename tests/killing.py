@@ -7,6 +7,7 @@ in all that matters here (no model, no run, no open file). A request is `{"words
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -24,6 +25,8 @@ HEAVY = (
     "sage_gym.train",
     "sage_gym.distill.rounds",
     "sage_gym.evaluation.report",
+    "statsmodels.stats.multitest",
+    "sklearn.linear_model",
     "envs.webshop.environment",
     "policies.causal_lm",
     "policies.metacognition",
@@ -111,6 +114,7 @@ def serve() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     for name in HEAVY:
         importlib.import_module(name)
+    gc.freeze()  # each trainer collects garbage several times, which takes longest over what is imported
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
