@@ -141,13 +141,11 @@ class Distil(Section):
     """First stage: weighted cross-entropy on the policy's own tokens, and the meta-cognition head's losses."""
 
     learning_rate: float = Field(default=1e-4, gt=0.0)
-    """Peak, reached after the warm-up."""
+    """Constant over the stage."""
     epochs: int = Field(default=1, ge=1)
     """Passes over what selection kept."""
     batch_tokens: int = Field(default=8192, ge=1)
     """Tokens in an optimiser step, prompts included."""
-    warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0)
-    """Share of steps over which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """AdamW's."""
     max_grad_norm: float = Field(default=1.0, gt=0.0)
@@ -163,7 +161,7 @@ class Distil(Section):
 
 
 class Reinforce(Section):
-    """Second stage: policy gradient inside a trust region, on R + eta * ICS."""
+    """Second stage: policy gradient inside a trust region, on a mixture of R and success."""
 
     learning_rate: float = Field(default=3e-5, gt=0.0)
     """Constant over the stage."""
@@ -186,8 +184,6 @@ class Reinforce(Section):
     V of each decision's own prompt, or nothing."""
     success_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Weight of success in the return; the environment's R has the rest."""
-    eta_ics: float = Field(default=0.0, ge=0.0)
-    """Weight of the Inverse Consistency Score in the return."""
     lambda_forecast: float = Field(default=0.1, ge=0.0)
     """Weight of the failure forecast's loss, on every finished episode."""
     settled_share: float = Field(default=0.25, gt=0.0, le=1.0)

@@ -77,13 +77,12 @@ def reinforce(
     optimizer: torch.optim.Optimizer,
     *,
     seed: int,
-    ics: dict[str, float] | None = None,
 ) -> StageResult:
     """Take policy-gradient steps on the student's own finished episodes; none that amplification changed."""
     finished = [t for t in collected if not t.is_infrastructure and is_on_policy(t)]
     if not finished:
         return StageResult({"reinforce/steps": 0.0})
-    returns = returns_of(finished, ReturnSettings(settings.success_share, settings.eta_ics, settings.baseline), ics)
+    returns = returns_of(finished, ReturnSettings(settings.success_share, baseline=settings.baseline))
     examples = examples_for_gradient(finished, returns)
     settled_share = sum(example.weight == 0 for example in examples) / max(1, len(examples))
     if settings.settled_share < 1.0:
