@@ -50,14 +50,20 @@ def resolve(kind: Kind, name: str) -> Any:
     """Import and return what is registered under `name`.
 
     Raises:
-        UnknownNameError: nothing has that name.
+        UnknownNameError: nothing has that name, or its module lacks what is registered; the nearest is given.
         ImportError: another distribution's `envs` package hides ours, or a dependency is missing.
     """
-    module_name, _, attribute = locate(kind, name).partition(":")
+    target = locate(kind, name)
+    module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise _explain_shadow(module_name, error) from error
+    if not hasattr(module, attribute):
+        public = getattr(module, "__all__", [known for known in vars(module) if not known.startswith("_")])
+        raise UnknownNameError(
+            f"attribute of {module_name} ({kind} {name!r} is registered as {target!r})", attribute, public
+        )
     return getattr(module, attribute)
 
 

@@ -7,14 +7,20 @@ import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 
 from sage_gym.config import TRAIN, TrainConfig, make_environment, make_policy, open_run, read_or_exit
-from sage_gym.errors import SageGymError
+from sage_gym.config.words import VARIABLE_DEFAULTS
+from sage_gym.errors import ConfigError, SageGymError
 from sage_gym.protocols import Critic, Student
 from sage_gym.registry import resolve
+from sage_gym.selection import HeldOut, read_benchmarks
+
+if TYPE_CHECKING:
+    from sage_gym.distill.arena import Arena
 
 __all__ = ["main", "train"]
 
@@ -38,11 +44,12 @@ def train(config: TrainConfig, console: Console) -> None:
     console.print(f"run {config.run_name} in {folder}")
     student = make_policy(config.policy)
     arena = Arena(lambda: make_environment(config.env), config.rollout, config.run.seed)
+    critics, held_out = _critics(config, student), _held_out(config, arena)
     tracker = open_tracker(
         folder, wandb=config.tracking.wandb, project=config.tracking.project, config=config.model_dump(mode="json")
     )
     try:
-        final = RoundLoop(config, student, arena, tracker, _critics(config, student)).run()
+        final = RoundLoop(config, student, arena, tracker, critics, held_out).run()
     finally:
         tracker.close()
     for test in final.tests:
@@ -57,15 +64,42 @@ def train(config: TrainConfig, console: Console) -> None:
 
 
 def _critics(config: TrainConfig, student: Student) -> list[Critic]:
-    """Return what selection may look at: the learned critic, and ICS by the student's own inverse head."""
+    """Return what selection and the return may look at: the learned critic, and ICS by the student's own inverse head.
+
+    Raises:
+        ConfigError: the return is to hold ICS, and the student has no inverse head.
+    """
     from sage_gym.distill.consistency import ConsistencyScorer
     from sage_gym.distill.passes import instruction_ids, markers_of
 
-    if "distil" not in config.rounds.stages or student.head is None:
+    stages, eta = config.rounds.stages, config.reinforce.eta_ics
+    has_ics = "distil" in stages or ("reinforce" in stages and eta > 0)
+    if student.head is None:
+        if has_ics and eta:
+            raise ConfigError(
+                [f"reinforce.eta_ics={eta:g}: expected a policy with an inverse head, got {student.name}"]
+            )
         return []
     tokens, ids = markers_of(student.tokenizer), partial(instruction_ids, student.tokenizer)
     scorer = ConsistencyScorer(student.model, cast(Any, student.head), tokens, ids)
-    return [resolve("reward", "critic")(), resolve("reward", "ics")(scorer)]
+    critics = [resolve("reward", "critic")()] if "distil" in stages else []
+    return [*critics, *([resolve("reward", "ics")(scorer)] if has_ics else [])]
+
+
+def _held_out(config: TrainConfig, arena: Arena) -> list[HeldOut]:
+    """Return what training text is held against: benchmarks, and what the environment's other splits ask for.
+
+    Raises:
+        CatalogError: a benchmark's file that cannot be read.
+    """
+    rule, folder = config.selection.decontamination, config.selection.benchmarks
+    if "distil" not in config.rounds.stages or rule is None or not rule.enabled:
+        return []
+    if folder == "auto":
+        found = Path(os.environ.get("SAGE_GYM_DATA") or VARIABLE_DEFAULTS["SAGE_GYM_DATA"]) / "data" / "benchmarks"
+        folder = found if found.is_dir() else None
+    splits = dict.fromkeys((config.evaluate.select_split, config.evaluate.test_split))
+    return [*(read_benchmarks(folder) if folder else []), *map(arena.held_out, splits)]
 
 
 def _share(metrics: object) -> str:

@@ -1,20 +1,23 @@
-"""A tiny student with sage-nano's tokens and prompt style, and episodes that it plays over scripted pages."""
+"""A tiny student with sage-nano's tokens and prompt style, and episodes that it or a lot plays over scripted pages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from policies.causal_lm import CausalLM
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import SPECIAL_TOKENS, CompactRenderer, Vocabulary
+from policies.causal_lm.prompt import Prompt
 from policies.metacognition import MetacognitionHead
 from policies.nano.model import build_model, build_tokenizer
-from sage_gym.types import Choice, Context, StopReason, Task, Trajectory, Turn, View
+from sage_gym.types import Choice, Context, Decision, Ledger, StopReason, Task, Trajectory, Turn, View
 
 HIDDEN = 32
+TURN_TOKENS = 16
 TEXTS = ("find me red running shoes, and price lower than 40 dollars", "back to search", "next page", "buy now")
 
 
@@ -87,3 +90,50 @@ def play(
         )
         for index, (context, own) in enumerate(zip(contexts, turns, strict=True))
     ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A turn as it was asked and answered, and the ids of the sequence up to and with its prompt."""
+
+    view: View
+    prompt: Prompt
+    sampled: tuple[int, ...]
+    sequence: tuple[int, ...]
+
+
+def follow(
+    renderer: CompactRenderer,
+    views: Iterable[View],
+    choose: Callable[[Prompt], tuple[int, ...]],
+    hints: tuple[str, ...] = (),
+    *,
+    task: Task | None = None,
+) -> list[Step]:
+    """Show the pages one after the other, deciding by `choose`."""
+    turns: tuple[Turn, ...] = ()
+    steps: list[Step] = []
+    task = task or tiny_task()
+    for view in views:
+        context = Context("e", task, view.news, turns, 0, view=view, turn_tokens=TURN_TOKENS, hints=hints)
+        prompt = renderer.render(context)
+        sampled = choose(prompt)
+        before = steps[-1].sequence + steps[-1].sampled if prompt.is_continuation else ()
+        steps.append(Step(view, prompt, sampled, before + prompt.ids))
+        count = len(sampled)
+        ledger = Ledger(prompt.ids, sampled, (0.0,) * count, (False,) * count, is_continuation=prompt.is_continuation)
+        reading = prompt.read(sampled)
+        decision = Decision(reading.text, reading.action, ledger=ledger, notes=prompt.notes)
+        turns += (Turn(view.news, decision, 0.0),)
+    return steps
+
+
+def walk(prompt: Prompt, lot: Sequence[int]) -> tuple[int, ...]:
+    """Sample what the restriction leaves open, by lot, to a stop or the limit."""
+    sampled: tuple[int, ...] = ()
+    end = tiny_tokenizer().eos_token_id
+    while len(sampled) < prompt.max_tokens and not (sampled and sampled[-1] in prompt.stop_ids):
+        allowed = prompt.restriction.allowed(sampled) if prompt.restriction is not None else (end,)
+        number = lot[len(sampled) % len(lot)]
+        sampled += (len(SPECIAL_TOKENS) + number % 100 if allowed is None else allowed[number % len(allowed)],)
+    return sampled

@@ -11,15 +11,16 @@ from typing import Any, cast
 import gymnasium
 import torch
 
+from policies.metacognition import MetacognitionHead
 from sage_gym.config import TrainConfig
 from sage_gym.distill.arena import Arena
 from sage_gym.distill.rounds import RoundLoop
-from sage_gym.distill.stages import StageResult
+from sage_gym.distill.stages import Material, StageResult
 from sage_gym.errors import SageGymError
 from sage_gym.protocols import Tracker
-from sage_gym.selection import Selection
+from sage_gym.selection import HeldOut
 from sage_gym.spaces import UnicodeText
-from sage_gym.types import Context, Decision, Task, Trajectory
+from sage_gym.types import Choice, Context, Decision, Task, View
 
 SIZES = {"train": 40, "select": 20, "test": 20}
 
@@ -45,6 +46,16 @@ class Doors(gymnasium.Env[str, str]):
         return "", float(success), True, False, {"success": success}
 
 
+class KnockableDoors(Doors):
+    """A door may be knocked on, which changes nothing."""
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        return ("a door", 0.0, False, False, {}) if action == "knock" else super().step(action)
+
+    def view(self) -> View:
+        return View("door", "a door", (Choice("open", "go in"), Choice("knock", "be polite")))
+
+
 @dataclass
 class Script:
     """What all policies on one student's weights share.
@@ -60,20 +71,11 @@ class Script:
     forecasts: dict[str, float] = field(default_factory=dict)
     foreseen: list[str] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
+    heeds_hints: bool = False
+    """Whether a hint opens any door."""
 
     def learn(self, number: int) -> None:
         self.version += f">{number}"
-
-
-class ScriptedHead(torch.nn.Module):
-    """Stands for a head, so that tasks are forecast."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.temperatures = torch.ones(2)
-
-    def calibrate(self, place: str, logits_B: torch.Tensor, failed_B: torch.Tensor) -> Any:
-        return type("Fit", (), {"temperature": 1.0})
 
 
 class ScriptedStudent:
@@ -85,17 +87,19 @@ class ScriptedStudent:
         self.script, self.decoding = script, decoding
         self.model: Any = torch.nn.Linear(1, 1)
         self.tokenizer: Any = None
-        self.head = ScriptedHead() if has_head else None
+        self.head = MetacognitionHead(2) if has_head else None
 
     def act(self, contexts: Sequence[Context]) -> list[Decision]:
         script = self.script
         script.asked += [(script.version, self.decoding, context.episode) for context in contexts]
-        return [self._decide(context.task) for context in contexts]
+        return [self._decide(context) for context in contexts]
 
-    def _decide(self, task: Task) -> Decision:
-        index, skill = int(task.key.rpartition("/")[2]), self.script.skills[int(self.script.version.split(">")[-1])]
-        action = "open" if index < skill * SIZES[task.split] else "wait"
-        return Decision(action, action)
+    def _decide(self, context: Context) -> Decision:
+        task, skill = context.task, self.script.skills[int(self.script.version.split(">")[-1])]
+        is_able = int(task.key.rpartition("/")[2]) < skill * SIZES[task.split]
+        action = "open" if is_able or (context.hints and self.script.heeds_hints) else "wait"
+        p_fail = self.script.forecasts.get(task.key)
+        return Decision(action, action, p_fail_before=p_fail, p_fail=p_fail)
 
     def release(self, episodes: Iterable[str]) -> None:
         pass
@@ -117,13 +121,17 @@ class ScriptedStudent:
 
 
 class ScriptedLoop(RoundLoop):
-    """The loop with training that only counts."""
+    """The loop with training that only counts; `metrics` are what every training tells besides."""
 
     script: Script
+    materials: list[Material]
+    metrics: Mapping[str, float] = {}
 
-    def _take_stages(self, number: int, collected: Sequence[Trajectory], selection: Selection | None) -> StageResult:
-        self.script.learn(number)
-        return StageResult({"scripted/episodes": float(len(collected))}, tokens_trained=100)
+    def _take_stages(self, material: Material) -> StageResult:
+        self.materials.append(material)
+        self.script.learn(material.collected[0].round)
+        counted = {"scripted/episodes": float(len(material.collected))}
+        return StageResult({**counted, **self.metrics}, tokens_trained=100)
 
 
 class ListTracker:
@@ -150,6 +158,10 @@ def scripted_loop(
     has_head: bool = False,
     forecasts: Mapping[str, float] | None = None,
     tracker: Tracker | None = None,
+    critics: Sequence[Any] = (),
+    held_out: Sequence[HeldOut] = (),
+    make_environment: type[Doors] = Doors,
+    heeds_hints: bool = False,
 ) -> ScriptedLoop:
     """A loop over the doors in `folder`; `settings` are added section by section."""
     sections: dict[str, dict[str, Any]] = {
@@ -161,9 +173,9 @@ def scripted_loop(
     for name, given in (settings or {}).items():
         sections[name] = {**sections.get(name, {}), **given}
     config = TrainConfig.model_validate(sections)
-    script = Script(skills, forecasts=dict(forecasts or {}))
-    arena = Arena(Doors, config.rollout, config.run.seed, has_progress=False)
+    script = Script(skills, forecasts=dict(forecasts or {}), heeds_hints=heeds_hints)
+    arena = Arena(make_environment, config.rollout, config.run.seed, has_progress=False)
     student = cast(Any, ScriptedStudent(script, has_head=has_head))
-    loop = ScriptedLoop(config, student, arena, tracker or ListTracker())
-    loop.script = script
+    loop = ScriptedLoop(config, student, arena, tracker or ListTracker(), critics, held_out)
+    loop.script, loop.materials = script, []
     return loop

@@ -245,6 +245,14 @@ def test_a_rule_of_selection_can_be_switched_off_alone() -> None:
     assert not config.selection.task_weights.enabled
 
 
+def test_benchmarks_are_a_folder_the_usual_one_or_none(tmp_path: Path) -> None:
+    assert read(SHOP, []).selection.benchmarks == "auto"
+    assert read(SHOP, ["selection.benchmarks=null"]).selection.benchmarks is None
+    assert read(SHOP, [f"selection.benchmarks={tmp_path}"]).selection.benchmarks == tmp_path
+    problem = only_problem("selection.benchmarks=no/where")
+    assert problem == "selection.benchmarks: expected a folder, got 'no/where'"
+
+
 def test_help_lists_every_setting_with_its_value_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         read_or_exit(SHOP, ["--help", "rollout.group_size=16"])
@@ -252,10 +260,12 @@ def test_help_lists_every_setting_with_its_value_and_ends_well(capsys: pytest.Ca
     assert end.value.code == 0
     for setting in settings(TrainConfig):
         assert f"\n  {setting.path}=" in text
-        assert setting.meaning or setting.path.startswith("selection."), f"{setting.path} has no help text"
+        assert setting.meaning, f"{setting.path} has no help text"
     assert "rollout.group_size=16 " in text
     assert "env.observation_mode=text " in text
     assert "text|text_rich" in text
+    assert "selection.benchmarks=auto" in text
+    assert "What each score, standardised within its group, counts in the sum." in text
 
 
 @pytest.mark.parametrize("command", [TRAIN, PLAY, BENCH], ids=["train", "play", "bench"])

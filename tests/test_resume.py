@@ -42,7 +42,17 @@ SETTINGS = (
     "rollout.max_turns=8",
     "rollout.turn_tokens=20",
     "rollout.wall_clock_s=1e6",
+    "rollout.second_attempts=0.5",
+    "rollout.recovery_traces=1",
+    "amplify.enabled=true",
+    "amplify.candidates=2",
+    "amplify.pilot_tasks=3",
+    "amplify.untouched_share=0.5",
     "selection.outcome.r_min=0",
+    "selection.benchmarks=null",
+    "reinforce.baseline=turn",
+    "reinforce.gate_episodes=4",
+    "reinforce.eta_ics=0.1",
     "distil.batch_tokens=1500",
     "reinforce.batch_tokens=1500",
     "evaluate.select_tasks=8",
@@ -50,7 +60,8 @@ SETTINGS = (
     "promotion.margin=1.0",
     "tracking.wandb=off",
 )
-ROUNDS, POLICY = "sage_gym.distill.rounds", "policies.causal_lm.policy:CausalLM"
+ROUNDS, JUDGING, STAGES = (f"sage_gym.distill.{name}" for name in ("rounds", "judging", "stages"))
+POLICY = "policies.causal_lm.policy:CausalLM"
 JOURNAL, RENAME = "sage_gym.rollout.journal:Journal._write", "pathlib:Path.rename"
 LOSS = "sage_gym.distill.trainer:DistillationTrainer.compute_loss"
 
@@ -59,21 +70,26 @@ KILLS = (
     Kill("checkpoint", "torch:save", match="optimizer.pt"),
     Kill("checkpoint", RENAME, 2, match=".checkpoint-"),
     Kill("manifest", f"{ROUNDS}:write_manifest", match="000"),
+    Kill("pilot", JOURNAL, 1, "after", "001/pilot-plain.jsonl"),
+    Kill("pilot", JOURNAL, 2, "half", "001/pilot-amplified.jsonl"),
     Kill("collect", f"{POLICY}.act", 4),
     Kill("collect", JOURNAL, 1, "half", "001/collect.jsonl"),
     Kill("collect", JOURNAL, 2, "after", "001/collect.jsonl"),
+    Kill("further", JOURNAL, 2, "half", "001/reflection.jsonl"),
+    Kill("further", JOURNAL, 1, "after", "001/recovery.jsonl"),
+    Kill("further", "sage_gym.rollout.tables:_row", 3),
     Kill("select", f"{ROUNDS}:select"),
     Kill("select", "sage_gym.selection.rules:weigh_by_task"),
     Kill("distil", LOSS, 2, "after"),
-    Kill("distil", f"{ROUNDS}:reinforce"),
-    Kill("distil", f"{ROUNDS}:reinforce", 1, "after"),
+    Kill("distil", f"{STAGES}:reinforce"),
+    Kill("distil", f"{STAGES}:reinforce", 1, "after"),
     Kill("checkpoint", "policies.metacognition:MetacognitionHead.save"),
     Kill("evaluation", f"{POLICY}.act", 3),
     Kill("evaluation", JOURNAL, 2, "half", "001/select.jsonl"),
     Kill("checkpoint", RENAME, 1, "before", ".student.partial-"),
     Kill("manifest", f"{ROUNDS}:write_manifest", 1, "after", "001"),
     Kill("evaluation", JOURNAL, 2, "half", "test-002-restricted"),
-    Kill("evaluation", f"{ROUNDS}:account_for_end"),
+    Kill("evaluation", f"{JUDGING}:account_for_end"),
     Kill("manifest", f"{ROUNDS}:write_manifest", match="final"),
 )
 """In the order in which one run meets them; each process ends at the next."""
@@ -130,9 +146,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lesson(vocabulary: Vocabulary, instruction: str, number: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """An episode's ids, and which of them are to be learned: a search for three words, a result, a purchase."""
-    words = vocabulary.encode(" ".join(instruction.split()[2:5]))
-    ids = [vocabulary.task, *vocabulary.encode(instruction), vocabulary.obs, vocabulary.act]
-    decisions = [(len(ids), [vocabulary.write, *words, vocabulary.end])]
+    ids = [vocabulary.task, *vocabulary.encode_instruction(instruction), vocabulary.obs, vocabulary.act]
+    decisions = [(len(ids), search(vocabulary, instruction, number))]
     ids += [*decisions[0][1], vocabulary.obs, *vocabulary.encode("page 1")]
     for place in range(5):
         ids += [*vocabulary.encode(f"{instruction} $13.{place}"), vocabulary.labels[place]]
@@ -146,6 +161,13 @@ def lesson(vocabulary: Vocabulary, instruction: str, number: int) -> tuple[tuple
     ids += decisions[2][1]
     learned = {start + place for start, decision in decisions for place in range(len(decision))}
     return tuple(ids), tuple(place in learned for place in range(len(ids)))
+
+
+def search(vocabulary: Vocabulary, instruction: str, number: int) -> list[int]:
+    """A search for three of the instruction's words: every second one is quoted, the others are written."""
+    if number % 2:
+        return list(vocabulary.quotes.spell([(2, 4)]))
+    return [vocabulary.write, *vocabulary.encode(" ".join(instruction.split()[2:5])), vocabulary.end]
 
 
 def teach(model: PreTrainedModel, lessons: Sequence[tuple[tuple[int, ...], tuple[bool, ...]]]) -> None:
@@ -198,7 +220,9 @@ def test_every_process_was_killed_where_it_was_meant_to_be(runs: Runs) -> None:
     survivors = [kill for kill, status in zip(KILLS, runs.statuses, strict=True) if status != -signal.SIGKILL]
     assert not survivors, f"{survivors}: {runs.log.read_text()[-3000:]}"
     counts = Counter(kill.phase for kill in KILLS)
-    assert all(counts[phase] >= 2 for phase in ("collect", "select", "distil", "checkpoint", "evaluation"))
+    assert all(
+        counts[phase] >= 2 for phase in ("pilot", "collect", "further", "select", "distil", "checkpoint", "evaluation")
+    )
 
 
 @pytest.mark.slow
@@ -209,6 +233,14 @@ def test_the_uninterrupted_run_did_what_is_to_be_compared(runs: Runs) -> None:
     assert all(
         manifest.metrics["distil/steps"] > 1 and manifest.metrics["reinforce/steps"] > 1 for manifest in rounds[1:]
     )
+    for manifest in rounds[1:]:
+        assert manifest.pilot is not None
+        assert manifest.selection is not None
+        assert [overlap.source for overlap in manifest.selection.overlaps] == ["webshop select", "webshop test"]
+        assert manifest.metrics["reflection/episodes"] > 0
+        assert manifest.metrics["reinforce/ics_scored"] > 0
+    assert {manifest.metrics["reinforce/baseline_gate"] for manifest in rounds[1:]} == {0.0, 1.0}
+    assert len(list(runs.whole.rglob("trajectories.parquet"))) == 2
     final = read_final(runs.whole)
     assert final is not None
     assert final.last_promoted == 2
@@ -227,8 +259,11 @@ def test_manifests_are_those_of_an_uninterrupted_run(runs: Runs) -> None:
 @pytest.mark.slow
 def test_episodes_and_metrics_are_those_of_an_uninterrupted_run(runs: Runs) -> None:
     journals = journals_of(runs.whole)
-    assert len(journals) == 9
-    assert all(journals.values())
+    assert len(journals) == 17
+    assert [name for name, found in journals.items() if not found] == [
+        "rounds/001/recovery.jsonl",  # the tiny student succeeds nowhere, so no mistake is forced anywhere
+        "rounds/002/recovery.jsonl",
+    ]
     assert journals_of(runs.killed) == journals
     metrics = metrics_of(runs.whole)
     assert set(metrics) == {0, 1, 2}

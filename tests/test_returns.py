@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,24 @@ def test_ics_is_added_by_its_weight_and_counts_nothing_where_it_is_unknown() -> 
     found = group_of(1.0, 1.0)
     returns = returns_of(found, ReturnSettings(eta_ics=0.5), {found[0].id: 0.8})
     assert returns.returns_B.tolist() == pytest.approx([1.4, 1.0])
+
+
+@pytest.mark.parametrize("baseline", ["forecast", "turn"])
+def test_a_forecast_knows_nothing_of_ics_so_the_mean_of_the_tasks_others_covers_that_part(baseline: str) -> None:
+    found = [replace(forecasting(0.25, 0.5), id=name) for name in "abc"]
+    returns = returns_of(found, ReturnSettings(eta_ics=0.5, baseline=baseline), {"a": 0.4, "b": 0.8, "c": 0.0})
+    own = [0.75, 0.5 if baseline == "turn" else 0.75]
+    for added, base_K in zip((0.2, 0.1, 0.3), returns.baselines_BK, strict=True):
+        assert base_K.tolist() == pytest.approx([value + added for value in own])
+
+
+def test_a_turn_in_which_nothing_could_be_sampled_needs_no_forecast() -> None:
+    spent = make_turn()
+    spent = replace(spent, decision=replace(spent.decision, ledger=None))
+    [base_K] = returns_of(
+        [make_trajectory(turns=[make_turn(p_fail_before=0.25), spent])], ReturnSettings(baseline="turn")
+    ).baselines_BK
+    assert base_K.tolist() == [0.75, 0.0]
 
 
 def test_advantages_are_divided_by_one_number_so_that_their_proportions_stay() -> None:

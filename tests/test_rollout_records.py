@@ -338,6 +338,7 @@ def test_the_table_opens_in_datasets_and_holds_the_ledgers(tmp_path: Path) -> No
     ]
     assert full["turns"][0]["allowed"] == [None, [3, 4]]
     assert full["turns"][0]["logprobs"] == [-0.1, -0.2]
+    assert (full["hints"], table[0]["hints"]) == (["try again"], [])
     assert full["failure"] == '{"where": "sandbox", "error": "E", "message": "m", "attempts": 2}'
     assert table[7]["final_observation"] == "?"
 

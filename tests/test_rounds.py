@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from sage_gym.config import TRAIN, open_run, read
+from sage_gym.config.saved import FREE_ON_RESUME
 from sage_gym.errors import SageGymError
 from sage_gym.evaluation.manifest import read_final, read_rounds
+from sage_gym.rollout import read_trajectories
 from sage_gym.train import main
+from sage_gym.types import Score, Trajectory
 from tests.scripted_student import SIZES, ListTracker, Script, scripted_loop
 
 UP = {0: 0.25, 1: 0.75, 2: 1.0}
@@ -174,6 +179,63 @@ def test_a_finished_run_is_read_and_not_played_again(tmp_path: Path) -> None:
     again = scripted_loop(tmp_path, UP)
     assert again.run() == final
     assert again.script.asked == []
+
+
+def test_what_a_round_collected_is_a_table_too(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, UP)
+    loop.run()
+    for number in (1, 2):
+        folder = loop.folder / "rounds" / f"{number:03d}"
+        ids = [t.id for chunk in read_trajectories(folder / "collect.jsonl") for t in chunk]
+        table = parquet.read_table(folder / "trajectories.parquet")
+        assert table.column("id").to_pylist() == ids
+        assert len(ids) == 8
+
+
+def test_the_table_can_be_left_out_even_when_a_run_goes_on(tmp_path: Path) -> None:
+    assert "tracking" in FREE_ON_RESUME
+    loop = scripted_loop(tmp_path, UP, settings={"tracking": {"parquet": False}})
+    loop.run()
+    assert not list(loop.folder.rglob("*.parquet"))
+
+
+def test_a_round_that_is_taken_up_again_keeps_its_table(tmp_path: Path) -> None:
+    with pytest.raises(SageGymError, match="killed"):
+        scripted_loop(tmp_path, UP, tracker=ListTracker(fails_at=1)).run()
+    [table] = tmp_path.rglob("*.parquet")
+    before = table.stat().st_mtime_ns, table.stat().st_ino
+    scripted_loop(tmp_path, UP).run()
+    assert (table.stat().st_mtime_ns, table.stat().st_ino) == before
+
+
+class Rated:
+    """A critic that knows something of every second episode."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
+        return [Score(self.name, 0.25 if t.attempt else None) for t in trajectories]
+
+
+@pytest.mark.parametrize("stage", ["reinforce", "distil"])
+def test_consistency_scores_reach_training_where_they_are_known(tmp_path: Path, stage: str) -> None:
+    loop = scripted_loop(
+        tmp_path, UP, settings={"rounds": {"stages": [stage]}}, critics=[Rated("critic"), Rated("ics")]
+    )
+    loop.run()
+    for material in loop.materials:
+        assert material.ics == {t.id: 0.25 for t in material.collected if t.attempt == 1}
+        assert len(material.ics) == 4
+        assert (material.selection is not None) == (stage == "distil")
+
+
+def test_the_forecast_baseline_is_dropped_in_the_rounds_after_those_where_it_did_harm(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {number: 0.1 * number for number in range(4)})
+    loop.metrics = {"reinforce/baseline_second_moment": 1.0, "reinforce/baseline_change": 0.5}
+    loop.run()
+    assert [material.gate.is_open for material in loop.materials] == [True, False, False]
+    assert loop.materials[2].gate.change == pytest.approx(0.95)
 
 
 def test_a_run_of_other_settings_is_refused_before_anything_is_loaded(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import gc
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +16,11 @@ from torch import Tensor, nn
 from policies.causal_lm import CausalLM
 from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
 from sage_gym.distill.losses import token_logprobs
+from sage_gym.distill.objective import Objective, hidden_states
 from sage_gym.distill.passes import InversePasses
 from sage_gym.distill.returns import examples_for_distillation
 from sage_gym.distill.rows import Example
-from sage_gym.distill.trainer import Objective, hidden_states, train_steps
+from sage_gym.distill.trainer import train_steps
 from tests.nano_toys import play, tiny_student
 
 CROSS_ENTROPY = Objective(cross_entropy=1.0)
@@ -327,3 +331,93 @@ def test_one_demonstration_is_learned_by_heart() -> None:
     last = train(student, [batch], CROSS_ENTROPY, optimizer)["cross_entropy"]
     assert first > 1.0
     assert last < 0.1
+
+
+# Clipping
+
+
+def parameters_of(module: nn.Module | None) -> dict[str, Tensor]:
+    """Without buffers, and tied weights once."""
+    assert module is not None
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def gradient_of(student: CausalLM, train_with: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The step that was taken with a learning rate of 1, in the model and in the head: the gradient as it was used."""
+    before = parameters_of(student.model), parameters_of(student.head)
+    train_with()
+    after = parameters_of(student.model), parameters_of(student.head)
+    model, head = ({name: old[name] - new[name] for name in old} for old, new in zip(before, after, strict=True))
+    return model, head
+
+
+def norm_of(*parts: dict[str, Tensor]) -> float:
+    return float(torch.cat([tensor.flatten() for part in parts for tensor in part.values()]).norm())
+
+
+def test_the_models_and_the_heads_gradients_are_clipped_together() -> None:
+    whole, clipped = tiny_student(), tiny_student()
+    batch, objective = batch_of(examples_of(whole)), Objective(cross_entropy=0.1, forecast=5.0)
+    model, head = gradient_of(whole, lambda: train(whole, [batch], objective, descent(whole, 1.0)))
+    assert min(norm_of(model), norm_of(head)) > 0.05 * max(norm_of(model), norm_of(head))
+    limit = norm_of(model, head) / 4
+    limited = gradient_of(clipped, lambda: train(clipped, [batch], objective, descent(clipped, 1.0), clip=limit))
+    assert norm_of(*limited) == pytest.approx(limit, rel=1e-3)
+    for part, full in zip(limited, (model, head), strict=True):
+        for name, tensor in part.items():
+            torch.testing.assert_close(tensor, full[name] / 4, rtol=1e-2, atol=1e-4)
+
+
+# The garbage collector
+
+
+@contextmanager
+def full_collections() -> Iterator[list[int]]:
+    """How many objects were hidden at each full collection."""
+    hidden: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            hidden.append(gc.get_freeze_count())
+
+    gc.callbacks.append(note)
+    try:
+        yield hidden
+    finally:
+        gc.callbacks.remove(note)
+
+
+def test_what_is_alive_before_training_is_not_walked_by_the_loops_garbage_collection() -> None:
+    student = tiny_student()
+    batch = batch_of(examples_of(student))
+    gc.collect()
+    with full_collections() as hidden:
+        train(student, [batch], CROSS_ENTROPY)
+    assert hidden
+    assert min(hidden) > 10_000
+    assert gc.get_freeze_count() == 0
+
+
+def test_objects_that_were_hidden_before_training_stay_hidden() -> None:
+    student = tiny_student()
+    batch = batch_of(examples_of(student))
+    gc.freeze()
+    try:
+        count = gc.get_freeze_count()
+        train(student, [batch], CROSS_ENTROPY)
+        assert gc.get_freeze_count() >= count - 1000
+    finally:
+        gc.unfreeze()
+
+
+def test_the_reference_is_gone_after_training_without_a_garbage_collection() -> None:
+    student = tiny_student()
+    batch, reference = batch_of(examples_of(student)), copy.deepcopy(student.model)
+    alive = weakref.ref(reference)
+    gc.disable()
+    try:
+        train(student, [batch], Objective(kl=1.0), reference=reference)
+        del reference
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -1,16 +1,19 @@
-"""The compact prompt style: an episode is one append-only sequence, and what cannot be named in words is one token.
+"""The compact prompt style: an episode is one append-only sequence, and what need not be spelled out is one token.
 
-    <task> instruction <obs> news  long text <~2> <0>  long text <~1> <1> ... short text <=> <or> ... <act> <0>
-    <obs> news  short text <=> <or>  short text <or> ...  <act> short text <end>
-    <obs> news <act> <write> words to search <end>
+    <task> word <w0> word <w1> ... <obs> news  long text <~2> <0>  long text <~1> <1> ... short text <or> ... <act> <0>
+    <obs> news  named text <=0>  named text <=1>  short text <or> ...  <act> <=1>
+    <obs> news  short text <or> ...  <act> short text <end>
+    <obs> news <act> <quote> <w2> <w9> <end>        or        <write> words to search <end>
 
 A long choice (a result's title) gets a label *behind* its text, so that the label's hidden state has read the text and
-can be compared with the instruction; choosing it is copying the label. A short choice (an option, a button) is written
-out, which a model that has learned to copy can do from the instruction; restricted decoding spells out only what
-distinguishes it. Behind a choice stands how much of it the instruction names: `<=>` all of it, `<~n>` n words
-(`overlap`). Labels run on from page to page, so that a page shown before keeps its labels: while it stays, and when it
-is returned to, only the news is appended. Text is lower-cased; a choice's `group: ` that repeats its predecessor's is
-left out. A page is read once an episode, on the key-value cache.
+can be compared with the instruction; choosing it is copying the label. A choice that the instruction names in full
+(`color: navy`) gets one of a few labels of its own, counted on each page. Any other short choice (an option, a button)
+is written out; restricted decoding spells out only what distinguishes it. Behind either stands how many of its words
+the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written. Labels
+count the choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
+anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
+yet first. Text is lower-cased; a choice's `group: ` that repeats its predecessor's is left out. A page is read once an
+episode, on the key-value cache.
 
 Left out: the observation's full text, except for environments without `view`, where it stands for the news.
 """
@@ -24,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from policies.causal_lm.overlap import MOST_WORDS, is_named, shared_words
 from policies.causal_lm.prompt import Prompt, Reading
+from policies.causal_lm.quotes import MARK_COUNT, Quotes
 from sage_gym.types import Choice, Context, Turn, View
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ __all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "ChoiceRestriction", "CompactRendere
 
 LABEL_COUNT = 64
 """Long choices beyond so many on one page are not offered."""
+NAMED_COUNT = 8
+"""Choices named in full beyond so many on one page are shown as any other."""
 
 SPECIAL_TOKENS = (
     "<pad>",
@@ -44,7 +50,10 @@ SPECIAL_TOKENS = (
     "<inverse>",
     "<success>",
     "<failure>",
-    "<=>",
+    "<left>",
+    "<quote>",
+    *(f"<w{index}>" for index in range(MARK_COUNT)),
+    *(f"<={index}>" for index in range(NAMED_COUNT)),
     *(f"<~{count}>" for count in range(1, MOST_WORDS + 1)),
     "<or>",
     *(f"<{index}>" for index in range(LABEL_COUNT)),
@@ -75,9 +84,13 @@ class Vocabulary:
         ids: dict[str, int] = tokenizer.get_vocab()
         self.pad, self.task, self.obs, self.act, self.write, self.end = (ids[t] for t in SPECIAL_TOKENS[:6])
         self.inverse, self.success, self.failure = (ids[t] for t in SPECIAL_TOKENS[6:9])
-        self.named, self.separator = ids["<=>"], ids["<or>"]
+        marks = tuple(ids[f"<w{index}>"] for index in range(MARK_COUNT))
+        self.quotes = Quotes(ids["<quote>"], marks, self.end)
+        self.named = tuple(ids[f"<={index}>"] for index in range(NAMED_COUNT))
+        self.separator, self.left = ids["<or>"], ids["<left>"]
         self.shared = tuple(ids[f"<~{count}>"] for count in range(1, MOST_WORDS + 1))
         self.labels = tuple(ids[t] for t in SPECIAL_TOKENS[FIRST_LABEL:])
+        self.stop_labels = frozenset((*self.labels, *self.named))
         self.label_index = {token_id: index for index, token_id in enumerate(self.labels)}
         self.choice_tokens, self.news_tokens = choice_tokens, news_tokens
         self._cache: dict[str, tuple[int, ...]] = {}
@@ -88,7 +101,7 @@ class Vocabulary:
         if known is None:
             if len(self._cache) > 200_000:
                 self._cache.clear()
-            encoded = self.tokenizer.encode(text.lower(), add_special_tokens=False)
+            encoded = self.tokenizer.encode(text.lower(), add_special_tokens=False, split_special_tokens=True)
             known = self._cache[text] = tuple(encoded)
         return known
 
@@ -100,10 +113,14 @@ class Vocabulary:
         tail = 8
         return ids[: self.choice_tokens - tail] + ids[-tail:]
 
+    def encode_instruction(self, text: str) -> tuple[int, ...]:
+        """Encode an instruction with a mark behind each word, as far as there are marks."""
+        words, marks = text.split(), self.quotes.marks
+        ids = [id_ for word, mark in zip(words, marks, strict=False) for id_ in (*self.encode(word), mark)]
+        return (*ids, *self.encode(" ".join(words[len(marks) :])))
+
     def overlap(self, instruction: str, choice: str) -> tuple[int, ...]:
-        """Return the token that says how much of a choice the instruction names; none where that is nothing."""
-        if is_named(instruction, choice):
-            return (self.named,)
+        """Return the token that says how many of a choice's words the instruction names; nothing where none."""
         count = shared_words(instruction, choice)
         return (self.shared[count - 1],) if count else ()
 
@@ -113,35 +130,41 @@ class Vocabulary:
 
 
 class ChoiceRestriction:
-    """A label, a short choice's text, or (where free text is admissible) `<write>` and then anything.
+    """A label, a short choice's text, or (where free text is admissible) a quotation, or `<write>` and then anything.
 
     Args:
         texts: the ids of each choice, its end included.
-        write: the id that opens free text, None where none is admissible.
+        free: the id that opens free text and the ids of quoting with the instruction's count of words; None where no
+            free text is admissible.
     """
 
-    def __init__(self, texts: Iterable[tuple[int, ...]], write: int | None) -> None:
-        following: dict[tuple[int, ...], set[int]] = {(): set() if write is None else {write}}
+    def __init__(self, texts: Iterable[tuple[int, ...]], free: tuple[int, Quotes, int] | None) -> None:
+        following: dict[tuple[int, ...], set[int]] = {(): set()}
+        if free is not None:
+            following[()] |= {free[0], free[1].quote} if free[2] else {free[0]}
         for ids in texts:
             for place, token in enumerate(ids):
                 following.setdefault(ids[:place], set()).add(token)
-        self._write = write
+        self._free = free
         self._following = {prefix: tuple(sorted(found)) for prefix, found in following.items()}
 
     def allowed(self, sampled: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the ids left open; inside free text every id is."""
-        if sampled and sampled[0] == self._write:
-            return None
+        """Return the ids left open; inside written text every id is."""
+        if sampled and self._free is not None:
+            write, quotes, words = self._free
+            if sampled[0] == write:
+                return None
+            if sampled[0] == quotes.quote:
+                return quotes.allowed(sampled, words)
         return self._following.get(sampled, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was shown: its long choices hold the labels from `offset` on, around the end."""
+    """A page as it is shown: the k-th label stands for the k-th of its long choices' actions."""
 
     key: str
     actions: tuple[str, ...]
-    offset: int
 
 
 @dataclass(slots=True)
@@ -153,24 +176,22 @@ class CompactRenderer:
         restricted: whether only present labels (and free text where admissible) may be sampled; a page that lists
             nothing restricts nothing.
         max_context: a prompt that would outgrow it starts a new sequence with the instruction and the present page.
-        first_label: labels start here; training draws it at random so that every label is learned.
     """
 
     vocabulary: Vocabulary
     restricted: bool = True
     max_context: int = 1536
-    first_label: int = 0
     _restrictions: dict[tuple[object, ...], ChoiceRestriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
         """Append the new page, or only its news where it was shown; start anew when the context would be outgrown."""
         view = context.view or View(page=f"turn {len(context.turns)}", news=context.observation)
         held, shown = _sequence_so_far(context.turns)
-        ids, page = self._observe(view, shown, context.task.instruction)
+        ids, page = self._observe(view, shown, context)
         if held and held + len(ids) + context.turn_tokens < self.max_context:
             return self._prompt(context, view, page, ids, is_continuation=True)
-        ids, page = self._observe(view, [], context.task.instruction)
-        head = (self.vocabulary.task, *self.vocabulary.encode(context.task.instruction))
+        ids, page = self._observe(view, [], context)
+        head = (self.vocabulary.task, *self.vocabulary.encode_instruction(context.task.instruction))
         hints = tuple(i for hint in context.hints for i in self.vocabulary.encode(hint)[: self.vocabulary.news_tokens])
         return self._prompt(context, view, page, head + hints + ids, is_continuation=False)
 
@@ -178,75 +199,100 @@ class CompactRenderer:
         self, context: Context, view: View, page: Page, ids: tuple[int, ...], *, is_continuation: bool
     ) -> Prompt:
         is_listed = bool(view.choices or view.free)
+        instruction = context.task.instruction
         return Prompt(
             ids=ids,
             is_continuation=is_continuation,
-            restriction=self._restriction(page, view) if self.restricted and is_listed else None,
-            stop_ids=frozenset((self.vocabulary.end, *self.vocabulary.labels)),
+            restriction=self._restriction(page, view, instruction) if self.restricted and is_listed else None,
+            stop_ids=self.vocabulary.stop_labels | {self.vocabulary.end},
             max_tokens=context.turn_tokens,
-            read=partial(self._read, page, view),
-            notes={"page": page.key, "actions": page.actions, "offset": page.offset},
+            read=partial(self._read, page, view, instruction),
+            notes={"page": page.key, "actions": page.actions},
         )
 
-    def _observe(self, view: View, shown: Sequence[Page], instruction: str) -> tuple[tuple[int, ...], Page]:
+    def _observe(self, view: View, shown: Sequence[Page], context: Context) -> tuple[tuple[int, ...], Page]:
         """Give the ids of an observation and the page whose labels hold."""
-        vocabulary = self.vocabulary
+        vocabulary, instruction = self.vocabulary, context.task.instruction
         ids = [vocabulary.obs, *vocabulary.encode(view.news)[: vocabulary.news_tokens]]
-        known = next((page for page in _alive(shown) if page.key == view.page), None)
+        known = next((page for page in reversed(shown) if page.key == view.page), None)
         if known is not None:
-            return (*ids, vocabulary.act), known
-        offset = (shown[-1].offset + len(shown[-1].actions)) % LABEL_COUNT if shown else self.first_label
+            page = _untaken_first(known, context.turns)
+            is_stale = page != known or shown[-1].key != view.page
+            listed = self._list(page, view, instruction) if is_stale and page.actions else ()
+            return (*ids, *listed, vocabulary.act), page
+        named = self.named(view, instruction)
         labelled: list[str] = []
         group = ""
         for choice in view.choices:
             head, colon, rest = choice.text.partition(": ")
-            if self.is_written(choice):
-                ids += vocabulary.encode(rest if colon and head == group else choice.text)
-                ids += (*vocabulary.overlap(instruction, choice.text), vocabulary.separator)
-                group = head if colon else ""
+            text = rest if colon and head == group else choice.text
+            label = named.get(choice.action)
+            if label is not None:
+                ids += (*vocabulary.encode_choice(text), label)
+            elif self.is_written(choice):
+                overlap = vocabulary.overlap(instruction, rest if colon else choice.text)
+                ids += (*vocabulary.encode(text), *overlap, vocabulary.separator)
             elif len(labelled) < LABEL_COUNT:
                 ids += (*vocabulary.encode_choice(choice.text), *vocabulary.overlap(instruction, choice.text))
-                ids.append(self.label(offset, len(labelled)))
+                ids.append(vocabulary.labels[len(labelled)])
                 labelled.append(choice.action)
-        return (*ids, vocabulary.act), Page(view.page, tuple(labelled), offset)
+                continue
+            else:
+                continue
+            group = head if colon else ""
+        return (*ids, vocabulary.act), Page(view.page, tuple(labelled))
+
+    def _list(self, page: Page, view: View, instruction: str) -> tuple[int, ...]:
+        """List a page's labels anew, each behind what the instruction names of its choice."""
+        texts = {choice.action: choice.text for choice in view.choices}
+        ids = [self.vocabulary.left]
+        for label, action in zip(self.vocabulary.labels, page.actions, strict=False):
+            ids += (*self.vocabulary.overlap(instruction, texts.get(action, "")), label)
+        return tuple(ids)
+
+    def named(self, view: View, instruction: str) -> dict[str, int]:
+        """Return the labels of the actions whose choices the instruction names in full, in the page's order."""
+        actions = dict.fromkeys(choice.action for choice in view.choices if is_named(instruction, choice.text))
+        return dict(zip(actions, self.vocabulary.named, strict=False))
 
     def is_written(self, choice: Choice) -> bool:
         """Whether a choice is short enough to be written out."""
         return len(self.vocabulary.encode(choice.text)) <= LONGEST_WRITTEN
 
-    def label(self, offset: int, place: int) -> int:
-        """Return the label of the long choice at a place of its page."""
-        return self.vocabulary.labels[(place + offset) % LABEL_COUNT]
-
-    def spell(self, page: Page, view: View) -> dict[tuple[int, ...], str]:
+    def spell(self, page: Page, view: View, instruction: str) -> dict[tuple[int, ...], str]:
         """Return what is to be sampled for each choice, its end included, and the action that it stands for."""
-        spelled: dict[tuple[int, ...], str] = {
-            (self.label(page.offset, place),): action for place, action in enumerate(page.actions)
-        }
+        named = self.named(view, instruction)
+        spelled: dict[tuple[int, ...], str] = {(label,): action for action, label in named.items()}
+        spelled |= {(label,): action for label, action in zip(self.vocabulary.labels, page.actions, strict=False)}
         for choice in view.choices:
-            if self.is_written(choice):
+            if choice.action not in named and self.is_written(choice):
                 spelled.setdefault((*self.vocabulary.encode(choice.text), self.vocabulary.end), choice.action)
         return spelled
 
-    def _restriction(self, page: Page, view: View) -> ChoiceRestriction:
-        key = (page.offset, page.actions, view.choices, bool(view.free))
+    def _restriction(self, page: Page, view: View, instruction: str) -> ChoiceRestriction:
+        named = tuple(self.named(view, instruction))
+        words = len(instruction.split())
+        key = (page.actions, view.choices, named, bool(view.free), words)
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:
                 self._restrictions.clear()
-            write = self.vocabulary.write if view.free else None
-            self._restrictions[key] = ChoiceRestriction(self.spell(page, view), write)
+            free = (self.vocabulary.write, self.vocabulary.quotes, words) if view.free else None
+            self._restrictions[key] = ChoiceRestriction(self.spell(page, view, instruction), free)
         return self._restrictions[key]
 
-    def _read(self, page: Page, view: View, sampled: tuple[int, ...]) -> Reading:
+    def _read(self, page: Page, view: View, instruction: str, sampled: tuple[int, ...]) -> Reading:
         vocabulary = self.vocabulary
         if not sampled:
             return Reading("", "")
-        action = self.spell(page, view).get(sampled)
-        if sampled[0] in vocabulary.label_index:
-            label = SPECIAL_TOKENS[FIRST_LABEL + vocabulary.label_index[sampled[0]]]
+        action = self.spell(page, view, instruction).get(sampled)
+        if sampled[0] in vocabulary.stop_labels:
+            label = str(vocabulary.tokenizer.convert_ids_to_tokens(sampled[0]))
             return Reading(label, action or label)
-        words = vocabulary.decode([i for i in sampled if i not in vocabulary.label_index])
-        if sampled[0] != vocabulary.write:
+        if sampled[0] == vocabulary.quotes.quote:
+            words = vocabulary.quotes.read(sampled, instruction)
+        else:
+            words = vocabulary.decode(sampled)
+        if sampled[0] not in (vocabulary.write, vocabulary.quotes.quote):
             return Reading(words, action or words)
         return Reading(words, f"{view.free[0]}{words}]" if len(view.free) == 1 else f"{words}]")
 
@@ -259,28 +305,13 @@ def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:
         if ledger is None:
             return 0, []
         length += len(ledger.prompt_ids) + len(ledger.sampled_ids)
-        shown.append(Page(str(notes["page"]), tuple(notes["actions"]), int(notes["offset"])))
+        shown.append(Page(str(notes["page"]), tuple(notes["actions"])))
         if not ledger.is_continuation:
-            return length, _first_showings(reversed(shown))
+            return length, shown[::-1]
     return 0, []
 
 
-def _first_showings(pages: Iterable[Page]) -> list[Page]:
-    """Leave out the turns on which a page was only returned to; one whose labels were taken over was shown again."""
-    shown: list[Page] = []
-    for page in pages:
-        if page not in _alive(shown):
-            shown.append(page)
-    return shown
-
-
-def _alive(shown: Sequence[Page]) -> list[Page]:
-    """Return the pages whose labels no later page has taken over."""
-    alive: list[Page] = []
-    later = 0
-    for page in reversed(shown):
-        later += len(page.actions)
-        if later > LABEL_COUNT:
-            break
-        alive.append(page)
-    return alive
+def _untaken_first(page: Page, turns: Sequence[Turn]) -> Page:
+    """Put the choices already taken on a page behind the others, as the eye passes over visited links."""
+    taken = {turn.decision.action for turn in turns if turn.decision.notes.get("page") == page.key}
+    return Page(page.key, tuple(sorted(page.actions, key=taken.__contains__)))

@@ -193,13 +193,18 @@ class SlotCache(Cache):
 
     def _allocate(self, states: torch.Tensor) -> torch.Tensor:
         rows, capacity = self.shape
-        return torch.zeros(rows, states.shape[1], capacity, states.shape[3], dtype=self.dtype, device=self.device)
+        return self._store(rows, states.shape[1], capacity, states.shape[3])
+
+    def _store(self, rows: int, heads: int, capacity: int, width: int) -> torch.Tensor:
+        """Make room; gathered attention multiplies what it masks by 0, so that there it has to hold numbers."""
+        make = torch.zeros if self.is_gathered else torch.empty
+        return make(rows, heads, capacity, width, dtype=self.dtype, device=self.device)
 
     def _resize(self, rows: int, capacity: int) -> None:
         count, length = self.shape
         for stores in (self._keys, self._values):
             for index, store in enumerate(stores):
-                grown = store.new_zeros(rows, store.shape[1], capacity, store.shape[3])
+                grown = self._store(rows, store.shape[1], capacity, store.shape[3])
                 grown[:count, :, :length] = store
                 stores[index] = grown
         tokens = np.zeros((rows, capacity), dtype=np.int64)

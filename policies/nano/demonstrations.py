@@ -1,26 +1,28 @@
 """Demonstrations for sage-nano: a teacher that knows the goal shops in nano's own worlds, with planted mistakes.
 
-The teacher searches for the instruction's words as they stand (between "find me" and the price), opens the wanted
-product where the page shows it, goes on to the next page where it does not, chooses the named options and buys.
-Now and then a wrong action is put in without loss, so that going back and choosing again are seen too.
+The teacher searches for the instruction's words as they stand (between "find me" and the price, now and then without
+the last of them), opens the wanted product where the page shows it, goes on to the next page where it does not,
+chooses the named options in the page's order and buys. Now and then a wrong action is put in without loss, so that
+going back and choosing again are seen too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from policies.causal_lm.compact import LABEL_COUNT, CompactRenderer, Page, Vocabulary
+from policies.causal_lm.compact import CompactRenderer, Page, Vocabulary
 from policies.causal_lm.prompt import Prompt
+from policies.causal_lm.quotes import span_of
 from policies.nano.imitation import Sequence_
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
 
-__all__ = ["DemonstrationSettings", "core_of", "demonstrate", "query_sequence", "random_sequence"]
+__all__ = ["DemonstrationSettings", "core_of", "demonstrate"]
 
 PRICED = re.compile(r"\$[\d,.]+(?: to \$[\d,.]+)?$")
 CORE = re.compile(r"^find me (.*?)(?:, and price lower than [\d.]+ dollars)?$", re.IGNORECASE | re.DOTALL)
@@ -30,11 +32,11 @@ CORE = re.compile(r"^find me (.*?)(?:, and price lower than [\d.]+ dollars)?$", 
 class DemonstrationSettings:
     """How often mistakes are planted, and what each kind of token weighs in the loss."""
 
-    wrong_product: float = 0.25
+    wrong_product: float = 0.1
     wrong_option: float = 0.08
-    no_result: float = 0.02
-    shifted_labels: float = 0.1
-    query_weight: float = 0.5
+    short_query: float = 0.15
+    query_weight: float = 1.0
+    product_weight: float = 4.0
     choice_weight: float = 2.0
     max_pages: int = 2
     max_tokens: int = 1400
@@ -44,23 +46,6 @@ def core_of(instruction: str) -> str:
     """Return what the instruction asks for, without its first words and its price."""
     found = CORE.match(instruction)
     return found.group(1) if found else instruction
-
-
-def query_sequence(instruction: str, vocabulary: Vocabulary) -> Sequence_:
-    """Give the first decision alone: the instruction, and the search for its words."""
-    head = (vocabulary.task, *vocabulary.encode(instruction), vocabulary.obs, vocabulary.act)
-    body = (vocabulary.write, *vocabulary.encode(core_of(instruction)), vocabulary.end)
-    return Sequence_(head + body, (0.0,) * len(head) + (1.0,) * len(body))
-
-
-def random_sequence(vocabulary: Vocabulary, rng: np.random.Generator) -> Sequence_:
-    """Give a first decision that copies random ids: nothing but copying helps there."""
-    first = max(vocabulary.labels) + 1
-    ids = tuple(int(i) for i in rng.integers(first, len(vocabulary.tokenizer), size=int(rng.integers(8, 25))))
-    head = (vocabulary.task, *vocabulary.encode("find me"), *ids, *vocabulary.encode(", and price lower than"))
-    head += (vocabulary.obs, vocabulary.act)
-    body = (vocabulary.write, *ids, vocabulary.end)
-    return Sequence_(head + body, (0.0,) * len(head) + (1.0,) * len(body))
 
 
 class Demonstration:
@@ -73,12 +58,13 @@ class Demonstration:
         vocabulary: Vocabulary,
         settings: DemonstrationSettings,
         rng: np.random.Generator,
+        positions: Mapping[str, int],
     ) -> None:
         self.environment: Any = environment
         self.shop: Any = environment.unwrapped
         self.task, self.vocabulary, self.settings, self.rng = task, vocabulary, settings, rng
-        offset = int(rng.integers(LABEL_COUNT)) if rng.random() < settings.shifted_labels else 0
-        self.renderer = CompactRenderer(vocabulary, restricted=False, max_context=10**6, first_label=offset)
+        self.positions = positions
+        self.renderer = CompactRenderer(vocabulary, restricted=False, max_context=10**6)
         self.turns: list[Turn] = []
         self.ids: list[int] = []
         self.weights: list[float] = []
@@ -89,8 +75,8 @@ class Demonstration:
         self.environment.reset(options={"task": self.task.key})
         goal = self.shop.goal
         wanted = f"click[{goal.asin.lower()}]"
-        pending = [f"click[{value.lower()}]" for _, value in goal.options]
-        self._do(f"search[{core_of(self.task.instruction)}]", self.settings.query_weight)
+        pending = {f"click[{value.lower()}]" for _, value in goal.options}
+        self._do(f"search[{self._query()}]", self.settings.query_weight)
         for _ in range(self.settings.max_pages):
             if wanted in self._actions():
                 break
@@ -99,37 +85,54 @@ class Demonstration:
             self._do("click[next >]", self.settings.choice_weight)
         else:
             return None
-        while self.rng.random() < self.settings.wrong_product:
-            self._plant(products=True)
-            if self.shop.view().page.startswith("item:"):
-                self._do("click[< prev]", self.settings.choice_weight)
-        self._do(wanted, self.settings.choice_weight)
-        for action in pending:
+        while self.rng.random() < self.settings.wrong_product and self._plant(self._wrong_products(wanted)):
+            self._do("click[< prev]", self.settings.choice_weight)
+        self._do(wanted, self.settings.product_weight)
+        if not pending <= set(self._actions()):
+            return None
+        for action in dict.fromkeys(action for action in self._actions() if action in pending):
             if self.rng.random() < self.settings.wrong_option:
-                self._plant(products=False)
-            if action not in self._actions():
-                return None
+                self._plant(self._wrong_options())
             self._do(action, self.settings.choice_weight)
         reward = self._do("click[buy now]", self.settings.choice_weight)
         if reward < 1.0 or len(self.ids) > self.settings.max_tokens:
             return None
         return Sequence_(tuple(self.ids), tuple(self.weights), tuple(self.marks))
 
+    def _query(self) -> str:
+        """Give what the instruction asks for, now and then without its last parts."""
+        query = core_of(self.task.instruction)
+        while "," in query and self.rng.random() < self.settings.short_query:
+            query = query.rpartition(",")[0]
+        return query.strip(" ,")
+
     def _actions(self) -> list[str]:
         return [choice.action for choice in self.shop.view().choices]
 
-    def _plant(self, *, products: bool) -> None:
-        """Take a wrong action that can be mended, without loss: one of the first, as a buyer who errs would."""
-        page = self.shop.view()
-        wanted = self.shop.goal
-        good = {f"click[{wanted.asin.lower()}]", *(f"click[{value.lower()}]" for _, value in wanted.options)}
-        if products:
-            wrong = [c.action for c in page.choices if PRICED.search(c.text) and c.action not in good][:5]
-        else:
-            groups = {name for name, _ in wanted.options}
-            wrong = [c.action for c in page.choices if c.action not in good and c.text.partition(": ")[0] in groups]
+    def _plant(self, wrong: list[str]) -> bool:
+        """Take a wrong action without loss, one of the first, as a buyer who errs would; say whether there was one."""
         if wrong:
             self._do(wrong[int(len(wrong) * self.rng.random() ** 2)], 0.0)
+        return bool(wrong)
+
+    def _wrong_products(self, wanted: str) -> list[str]:
+        """List the first products not opened yet that lack what was asked for, so that going back is a lesson."""
+        named = {f"{name}: {value}".lower() for name, value in self.shop.goal.options}
+        opened = {turn.decision.action for turn in self.turns}
+        found = []
+        for choice in self.shop.view().choices:
+            if not PRICED.search(choice.text) or choice.action == wanted or choice.action in opened:
+                continue
+            page = self.shop.store.page(self.positions[choice.action[len("click[") : -1]])
+            if not named <= {offered.text.lower() for offered in page.choices}:
+                found.append(choice.action)
+        return found[:5]
+
+    def _wrong_options(self) -> list[str]:
+        good = {f"click[{value.lower()}]" for _, value in self.shop.goal.options}
+        groups = {name for name, _ in self.shop.goal.options}
+        choices = self.shop.view().choices
+        return [c.action for c in choices if c.action not in good and c.text.partition(": ")[0] in groups]
 
     def _do(self, action: str, weight: float) -> float:
         view: View = self.shop.view()
@@ -151,20 +154,24 @@ class Demonstration:
         goal, vocabulary = self.shop.goal, self.vocabulary
         right = {f"click[{goal.asin.lower()}]", *(f"click[{value.lower()}]" for _, value in goal.options)}
         asked = {c.action: c.action in right for c in view.choices if ": " in c.text or PRICED.search(c.text)}
-        actions, offset = prompt.notes["actions"], prompt.notes["offset"]
+        actions = prompt.notes["actions"]
         marks = []
         for token in prompt.ids:
             index = vocabulary.label_index.get(token)
-            place = -1 if index is None else (index - offset) % LABEL_COUNT
-            marks.append(int(asked.get(actions[place], -1)) if 0 <= place < len(actions) else -1)
+            marks.append(-1 if index is None else int(asked.get(actions[index], -1)))
         return marks
 
     def _tokens(self, action: str, prompt: Prompt, view: View) -> tuple[int, ...]:
-        vocabulary = self.vocabulary
+        vocabulary, instruction = self.vocabulary, self.task.instruction
         if action.startswith("search["):
-            return (vocabulary.write, *vocabulary.encode(action[len("search[") : -1]), vocabulary.end)
-        page = Page(prompt.notes["page"], tuple(prompt.notes["actions"]), prompt.notes["offset"])
-        return next(ids for ids, spelled in self.renderer.spell(page, view).items() if spelled == action)
+            words = action[len("search[") : -1]
+            span = span_of(words, instruction)
+            if span is None:
+                return (vocabulary.write, *vocabulary.encode(words), vocabulary.end)
+            return vocabulary.quotes.spell([span])
+        page = Page(prompt.notes["page"], tuple(prompt.notes["actions"]))
+        spelled = self.renderer.spell(page, view, instruction)
+        return next(ids for ids, meant in spelled.items() if meant == action)
 
 
 def demonstrate(
@@ -175,7 +182,9 @@ def demonstrate(
     rng: np.random.Generator,
 ) -> Iterator[Sequence_]:
     """Show each task; those that the teacher does not solve are left out."""
+    shop: Any = environment.unwrapped
+    positions = {product.asin.lower(): position for position, product in enumerate(shop.store.products)}
     for task in tasks:
-        shown = Demonstration(environment, task, vocabulary, settings, rng).play()
+        shown = Demonstration(environment, task, vocabulary, settings, rng, positions).play()
         if shown is not None:
             yield shown

@@ -12,6 +12,8 @@ import torch
 from torch.nn import functional
 from transformers import Qwen2ForCausalLM
 
+from sage_gym.blockwise import blockwise_attention
+
 ROUND = 64
 
 __all__ = ["Batch", "ImitationSettings", "Sequence_", "imitate", "pack"]
@@ -106,7 +108,8 @@ def batch_loss(
     model: Qwen2ForCausalLM, batch: Batch, probe: torch.nn.Linear | None = None, mark_weight: float = 0.0
 ) -> torch.Tensor:
     """Weighted mean cross-entropy in nats; the unembedding runs at weighted positions alone."""
-    hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
+    with blockwise_attention(model):
+        hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
     marked_BT = batch.marks_BT >= 0
     loss = _cross_entropy(model, hidden_BTH, batch)
     if probe is None or not bool(marked_BT.any()):

@@ -1,8 +1,7 @@
 """Train sage-nano from nothing: `python -m policies.nano.train out=FOLDER` (or `make nano`).
 
-Two stages on demonstrations from generated worlds, each world seen once: copying (the first decision alone, short
-sequences, so that induction forms early), then whole episodes. Everything is a function of the seed, so that on one
-machine the same steps give the same bits.
+Imitation of a teacher's episodes in generated worlds, each world seen once. Everything is a function of the seed, so
+that on one machine the same steps give the same bits.
 """
 
 from __future__ import annotations
@@ -24,14 +23,13 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 import sage_gym  # noqa: F401  registers the environments
 from policies.causal_lm.compact import Vocabulary
 from policies.metacognition import MetacognitionHead
-from policies.nano.demonstrations import DemonstrationSettings, demonstrate, query_sequence, random_sequence
-from policies.nano.imitation import Batch, ImitationSettings, Sequence_, imitate, pack
+from policies.nano.demonstrations import DemonstrationSettings, demonstrate
+from policies.nano.imitation import ImitationSettings, Sequence_, imitate, pack
 from policies.nano.model import build_model, build_tokenizer
 
 __all__ = ["Recipe", "build_vocabulary", "train"]
 
 TOKENIZER_WORLDS = range(900, 924)
-COPY_WORLDS = 2000
 EPISODE_WORLDS = 10_000
 
 
@@ -45,12 +43,8 @@ class Recipe:
     heads: int = 6
     threads: int = 2
     world_size: int = 300
-    random_share: float = 0.4
-    copy: ImitationSettings = field(
-        default_factory=lambda: ImitationSettings(steps=1000, batch_tokens=3072, learning_rate=1.5e-3, final_share=1.0)
-    )
-    episodes: ImitationSettings = field(
-        default_factory=lambda: ImitationSettings(steps=1600, batch_tokens=6144, learning_rate=1.5e-3, mark_weight=0.25)
+    imitation: ImitationSettings = field(
+        default_factory=lambda: ImitationSettings(steps=1000, batch_tokens=6144, learning_rate=1.5e-3, mark_weight=0.25)
     )
     demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
 
@@ -75,24 +69,6 @@ def build_vocabulary(recipe: Recipe) -> PreTrainedTokenizerFast:
                 yield from (choice.text for choice in page.choices)
 
     return build_tokenizer(texts())
-
-
-def queries(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
-    """Endless first decisions, few of each world, some of them of random ids, for which only copying helps.
-
-    With many tasks of few worlds their words are learned by heart instead, and each new world is a shock.
-    """
-
-    def of_world(world: int) -> Iterator[Sequence_]:
-        shop: Any = open_world(world + 100_000 * recipe.seed, 150).unwrapped
-        tasks = shop.tasks("all")
-        rng = np.random.default_rng([recipe.seed, world])
-        for index in rng.permutation(len(tasks))[:100]:
-            yield query_sequence(tasks[int(index)].instruction, vocabulary)
-            if rng.random() < recipe.random_share:
-                yield random_sequence(vocabulary, rng)
-
-    return interleave(of_world, range(COPY_WORLDS, EPISODE_WORLDS), 32)
 
 
 def episodes(recipe: Recipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
@@ -132,7 +108,7 @@ def interleave(
 def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2ForCausalLM:
     """Train and save into `out`; `stop_after` ends early, after so many steps of all, for tests of exactness.
 
-    The second stage saves every 500 steps, so that what there is can be looked at.
+    Weights are saved every 500 steps, so that what there is can be looked at.
     """
     torch.set_num_threads(recipe.threads)
     tokenizer = build_vocabulary(recipe)
@@ -141,31 +117,21 @@ def train(recipe: Recipe, out: Path, *, stop_after: int | None = None) -> Qwen2F
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    log = (out / "training.jsonl").open("a")
+    log = (out / "training.jsonl").open("w")
     began = time.perf_counter()
-    left = stop_after
+    losses: list[float] = []
 
-    def stage(name: str, batches: Iterator[Batch], settings: ImitationSettings) -> None:
-        nonlocal left
-        losses: list[float] = []
+    def report(step: int, loss: float, speed: float) -> None:
+        losses.append(loss)
+        if step % 50 == 49:
+            row = {"step": step + 1, "loss": float(np.mean(losses[-50:])), "tokens_s": round(speed)}
+            log.write(json.dumps({**row, "elapsed_s": round(time.perf_counter() - began)}) + "\n")
+            log.flush()
+        if step % 500 == 499:
+            model.save_pretrained(out)
 
-        def report(step: int, loss: float, speed: float) -> None:
-            losses.append(loss)
-            if step % 50 == 49:
-                row = {"stage": name, "step": step + 1, "loss": float(np.mean(losses[-50:])), "tokens_s": round(speed)}
-                log.write(json.dumps({**row, "elapsed_s": round(time.perf_counter() - began)}) + "\n")
-                log.flush()
-            if name != "copy" and step % 500 == 499:
-                model.save_pretrained(out)
-
-        steps = settings.steps if left is None else min(left, settings.steps)
-        left = None if left is None else left - steps
-        imitate(model, batches, settings, report=report, stop=steps)
-
-    copied = pack(queries(recipe, vocabulary), batch_tokens=recipe.copy.batch_tokens)
-    stage("copy", copied, recipe.copy)
-    shown = pack(episodes(recipe, vocabulary), batch_tokens=recipe.episodes.batch_tokens)
-    stage("episodes", shown, recipe.episodes)
+    shown = pack(episodes(recipe, vocabulary), batch_tokens=recipe.imitation.batch_tokens)
+    imitate(model, shown, recipe.imitation, report=report, stop=stop_after)
     model.save_pretrained(out)
     MetacognitionHead(recipe.hidden).save(out / "head.safetensors")
     log.close()

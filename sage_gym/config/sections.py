@@ -89,6 +89,12 @@ class Rollout(Section):
     """Of sampling, while collecting."""
     restricted: bool = True
     """Sample only admissible actions, where the policy can."""
+    second_attempts: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the failed episodes, by lot, that are tried once more with a critique of the failure in the prompt, for
+    the stage `distil`, which sees them without the critique; 0 makes none."""
+    recovery_traces: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the successful episodes, by lot, that are played again with one mistake forced, for the stage `distil`,
+    which learns what mends the mistake and not the mistake; 0 makes none."""
     max_turns: int = Field(default=15, ge=1)
     """Budget: turns of an episode."""
     turn_tokens: int = Field(default=64, ge=1)
@@ -142,6 +148,8 @@ class Distil(Section):
 
     learning_rate: float = Field(default=1e-4, gt=0.0)
     """Constant over the stage."""
+    head_learning_rate: float = Field(default=5e-3, gt=0.0)
+    """The meta-cognition head's own: it is small, and starts from little."""
     epochs: int = Field(default=1, ge=1)
     """Passes over what selection kept."""
     batch_tokens: int = Field(default=8192, ge=1)
@@ -165,6 +173,8 @@ class Reinforce(Section):
 
     learning_rate: float = Field(default=3e-5, gt=0.0)
     """Constant over the stage."""
+    head_learning_rate: float = Field(default=5e-3, gt=0.0)
+    """The meta-cognition head's own: it is small, and starts from little."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the round's episodes."""
     batch_tokens: int = Field(default=8192, ge=1)
@@ -182,8 +192,13 @@ class Reinforce(Section):
     baseline: Literal["group", "forecast", "turn", "none"] = "group"
     """What is subtracted from the return: the mean of the task's other episodes, V = 1 - p_fail of the first prompt,
     V of each decision's own prompt, or nothing."""
+    gate_episodes: int = Field(default=32, ge=0)
+    """Episodes of a round on which it is measured whether a baseline of forecasts lowers the gradient's variance; while
+    it raised it in the rounds before, `group` is used in its place. 0 measures nothing and keeps to the forecasts."""
     success_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Weight of success in the return; the environment's R has the rest."""
+    eta_ics: float = Field(default=0.0, ge=0.0)
+    """Weight of the Inverse Consistency Score (nats a token) that is added to the return; 0 does not compute it."""
     lambda_forecast: float = Field(default=0.1, ge=0.0)
     """Weight of the failure forecast's loss, on every finished episode."""
     settled_share: float = Field(default=0.25, gt=0.0, le=1.0)
@@ -224,9 +239,11 @@ def _mend_off(value: object) -> object:
 
 
 class Tracking(Section):
-    """Where metrics go; `metrics.jsonl` in the run folder always gets them."""
+    """Where metrics and episodes go besides the run folder's `metrics.jsonl` and journals, which always get them."""
 
     wandb: Annotated[Literal["auto", "online", "offline", "off"], BeforeValidator(_mend_off)] = "auto"
     """`auto` is online with a key, offline without one."""
     project: str = Field(default="sage-gym", min_length=1)
     """Weights & Biases project."""
+    parquet: bool = True
+    """Write what each round collected as `rounds/<n>/trajectories.parquet` too, which `datasets` and pandas read."""

@@ -15,9 +15,13 @@ from sage_gym.errors import UnknownNameError
 from sage_gym.protocols import Policy
 from sage_gym.rollout import Request, collect, progress_for, recorded, requests_for
 from sage_gym.rollout.pool import MakeExpert
+from sage_gym.selection import HeldOut
+from sage_gym.selection.spread import spread
 from sage_gym.types import Context, Task, Trajectory
 
 __all__ = ["Arena"]
+
+MOST_HELD_OUT = 10_000
 
 
 class Arena:
@@ -42,32 +46,45 @@ class Arena:
         self._has_progress = has_progress
         self._listing: Any = None
 
+    @property
+    def listing(self) -> Any:
+        """An environment that no episode is played in: it lists tasks, and what led up to a turn is replayed in it."""
+        if self._listing is None:
+            self._listing = self._make_environment().unwrapped
+        return self._listing
+
     def tasks(self, split: str) -> Sequence[Task]:
         """List a split's tasks.
 
         Raises:
             UnknownNameError: the environment has no such split.
         """
-        if self._listing is None:
-            self._listing = self._make_environment().unwrapped
-        if split not in self._listing.splits():
-            raise UnknownNameError("split", split, self._listing.splits())
-        tasks: Sequence[Task] = self._listing.tasks(split)
+        if split not in self.listing.splits():
+            raise UnknownNameError("split", split, self.listing.splits())
+        tasks: Sequence[Task] = self.listing.tasks(split)
         return tasks
 
     def fixed_tasks(self, split: str, count: int) -> list[Task]:
         """Choose the tasks that a split is judged on: the same for every run, spread over the families."""
         tasks = self.tasks(split)
-        order = np.random.default_rng(20260104).permutation(len(tasks))
-        return [tasks[int(index)] for index in order[:count]]
+        return spread(tasks, count, np.random.default_rng(20260104))
+
+    def held_out(self, split: str) -> HeldOut:
+        """Give what a split's tasks ask for (of very many, some), for comparison with training text.
+
+        Raises:
+            UnknownNameError: the environment has no such split.
+        """
+        tasks = self.fixed_tasks(split, MOST_HELD_OUT)
+        environment = tasks[0].environment if tasks else ""
+        return HeldOut(f"{environment} {split}", [task.instruction for task in tasks], environment)
 
     def first_contexts(self, tasks: Sequence[Task]) -> list[Context]:
         """Give what a policy would be asked first on each task, without playing it."""
-        self.tasks(tasks[0].split)
         contexts = []
         for task in tasks:
-            observation, info = self._listing.reset(seed=task.seed, options={"task": task.key})
-            view = self._listing.view() if hasattr(self._listing, "view") else None
+            observation, info = self.listing.reset(seed=task.seed, options={"task": task.key})
+            view = self.listing.view() if hasattr(self.listing, "view") else None
             actions = info.get("admissible_actions")
             admissible = None if actions is None else tuple(actions)
             contexts.append(

@@ -24,9 +24,10 @@ from sage_gym.config.sections import Rollout
 from sage_gym.distill.arena import Arena
 from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
 from sage_gym.distill.inverse import IGNORED, InverseBatch
+from sage_gym.distill.objective import Objective, StepLoss
 from sage_gym.distill.passes import InversePasses
 from sage_gym.distill.returns import examples_for_distillation
-from sage_gym.distill.trainer import DistillationTrainer, Objective, constant_rate, plain_trainer, training_arguments
+from sage_gym.distill.trainer import DistillationTrainer, constant_rate, plain_trainer, training_arguments
 from sage_gym.protocols import Student
 from sage_gym.types import Trajectory
 
@@ -139,7 +140,7 @@ def _time_ours(work: Work, objective: Objective, bf16: bool) -> float:
     with tempfile.TemporaryDirectory(prefix="sage_gym_bench_") as folder:
         args = training_arguments(model, Path(folder), bf16=bf16)
         trainer = DistillationTrainer(
-            model, head, reference, objective, work.batches, inverse, work.student.tokenizer, args,
+            StepLoss(model, head, reference, objective, bf16=bf16), work.batches, inverse, work.student.tokenizer, args,
             (optimizer, constant_rate(optimizer)),
         )  # fmt: skip
         return _time(trainer)

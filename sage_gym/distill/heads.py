@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sage_gym.distill.batches import collate, plan_steps
+from sage_gym.distill.objective import hidden_states
 from sage_gym.distill.returns import examples_for_distillation
-from sage_gym.distill.trainer import hidden_states
 from sage_gym.protocols import Student
 from sage_gym.types import Trajectory
 

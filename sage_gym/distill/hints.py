@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from sage_gym.types import Ledger, Origin, Trajectory, Turn
 
-__all__ = ["PROMPT_WITHOUT_HINTS", "is_on_policy", "without_hints"]
+__all__ = ["PROMPT_WITHOUT_HINTS", "has_own_end", "is_on_policy", "without_hints"]
 
 PROMPT_WITHOUT_HINTS = "prompt_ids_without_hints"
 """Entry of `Decision.notes`: what would have been fed, hints apart, where a sequence begins."""
@@ -41,6 +41,15 @@ def is_on_policy(trajectory: Trajectory) -> bool:
     decisions = [turn.decision for turn in trajectory.turns]
     has_chosen = any(d.origin is not Origin.POLICY or d.notes.get("is_untouched") is False for d in decisions)
     return not trajectory.hints and not trajectory.is_intervened and not has_chosen
+
+
+def has_own_end(trajectory: Trajectory) -> bool:
+    """Whether the episode's states, as training shows them, led to its end by themselves: what forecasts learn from.
+
+    Not so with a hint, which training does not show, nor with a forced mistake, which no state before it foresees.
+    """
+    is_forced = any(turn.decision.origin in (Origin.INJECTED, Origin.EXPERT) for turn in trajectory.turns)
+    return not trajectory.hints and not is_forced
 
 
 def _without(turn: Turn, where: str) -> Turn:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sage_gym.distill.estimators import leave_one_out
+from sage_gym.distill.hints import has_own_end
 from sage_gym.distill.rows import Example, rows_of
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
@@ -52,39 +53,51 @@ def returns_of(
 ) -> Returns:
     """Value each trajectory and its turns' baselines.
 
+    Args:
+        trajectories: of one round, those of a task anywhere among them.
+        settings: what counts, and what is subtracted.
+        ics: Inverse Consistency Scores by trajectory id, in nats a token; those that are missing count 0.
+
     Raises:
         ValueError: a baseline from forecasts, and a decision without one.
     """
     share = settings.success_share
     returns_B = np.array([(1 - share) * t.reward + share * has_succeeded(t) for t in trajectories])
-    if settings.eta_ics:
-        scores_B = np.array([(ics or {}).get(t.id, 0.0) for t in trajectories])
-        returns_B = returns_B + settings.eta_ics * scores_B
-    baselines = _baselines(trajectories, returns_B, settings.baseline)
+    added_B = settings.eta_ics * np.array([(ics or {}).get(t.id, 0.0) for t in trajectories])
+    returns_B = returns_B + added_B
+    baselines = _baselines(trajectories, returns_B, added_B, settings.baseline)
     advantages = np.concatenate([value - base for value, base in zip(returns_B, baselines, strict=True)])
     return Returns(returns_B, baselines, float(advantages.std()) or 1.0)
 
 
 def _baselines(
-    trajectories: Sequence[Trajectory], returns_B: NDArray[np.float64], kind: str
+    trajectories: Sequence[Trajectory],
+    returns_B: NDArray[np.float64],
+    added_B: NDArray[np.float64],
+    kind: str,
 ) -> tuple[NDArray[np.float64], ...]:
+    """Return each turn's baseline; a forecast knows nothing of `added_B`, whose mean in the task's others is added."""
     if kind in ("forecast", "turn"):
-        values = [_values(t) for t in trajectories]
+        others_B = _mean_of_others(trajectories, added_B)
+        values = [_values(t) + other for t, other in zip(trajectories, others_B, strict=True)]
         return tuple(v if kind == "turn" else np.full(len(v), v[0] if len(v) else 0.0) for v in values)
-    constant_B = np.zeros(len(trajectories))
-    if kind == "group":
-        names = {key: index for index, key in enumerate(dict.fromkeys(t.task.key for t in trajectories))}
-        group_B = torch.tensor([names[t.task.key] for t in trajectories])
-        constant_B = leave_one_out(torch.from_numpy(returns_B), group_B).numpy()
+    constant_B = _mean_of_others(trajectories, returns_B) if kind == "group" else np.zeros(len(trajectories))
     return tuple(np.full(len(t.turns), b) for t, b in zip(trajectories, constant_B, strict=True))
 
 
+def _mean_of_others(trajectories: Sequence[Trajectory], values_B: NDArray[np.float64]) -> NDArray[np.float64]:
+    names = {key: index for index, key in enumerate(dict.fromkeys(t.task.key for t in trajectories))}
+    group_B = torch.tensor([names[t.task.key] for t in trajectories])
+    means_B: NDArray[np.float64] = leave_one_out(torch.from_numpy(values_B), group_B).numpy()
+    return means_B
+
+
 def _values(trajectory: Trajectory) -> NDArray[np.float64]:
-    """Return V = 1 - p_fail at each decision's last prompt token."""
-    forecasts = [turn.decision.p_fail_before for turn in trajectory.turns]
-    if any(p is None for p in forecasts):
+    """Return V = 1 - p_fail at each decision's last prompt token; a turn in which nothing was sampled needs none."""
+    decisions = [turn.decision for turn in trajectory.turns]
+    if any(decision.p_fail_before is None and decision.ledger is not None for decision in decisions):
         raise ValueError(f"{trajectory.id}: a baseline from forecasts needs p_fail_before on every decision")
-    return 1.0 - np.array(forecasts, dtype=np.float64)
+    return np.array([0.0 if d.p_fail_before is None else 1.0 - d.p_fail_before for d in decisions], dtype=np.float64)
 
 
 def examples_for_gradient(
@@ -103,10 +116,14 @@ def examples_for_gradient(
 
 
 def examples_for_distillation(trajectories: Sequence[Trajectory], weights: Mapping[str, float]) -> list[Example]:
-    """Make the first stage's examples: selected ones with their weight, all others with weight 0 for the forecast."""
+    """Make the first stage's examples: selected ones with their weight, all others with weight 0 for the forecast.
+
+    An episode whose end says nothing about the states that its rows show is of no use to the forecast.
+    """
     examples = []
     for trajectory in trajectories:
         rows, failed = list(rows_of(trajectory)), float(not has_succeeded(trajectory))
-        weight = weights.get(trajectory.id, 0.0)
-        examples += [Example(row, weight, None, failed, 1.0 / len(rows)) for row in rows]
+        weight, counts = weights.get(trajectory.id, 0.0), float(has_own_end(trajectory))
+        if weight or counts:
+            examples += [Example(row, weight, None, failed, counts / len(rows)) for row in rows]
     return examples

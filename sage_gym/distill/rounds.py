@@ -9,58 +9,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import asdict
 
-import numpy as np
 import torch
 
 from sage_gym.config import TrainConfig
 from sage_gym.distill.arena import Arena
 from sage_gym.distill.checkpoints import load_optimizer, read_training, remove_checkpoint, save_checkpoint
-from sage_gym.distill.forecasting import calibrate, report_forecasts
-from sage_gym.distill.heads import fit_forecasts
-from sage_gym.distill.piloting import run_pilot
-from sage_gym.distill.stages import StageResult, distil, make_optimizer, reinforce
-from sage_gym.evaluation.accounts import account_for_end, account_for_round
+from sage_gym.distill.collecting import Collector
+from sage_gym.distill.forecasting import calibrate, report_while_fitting
+from sage_gym.distill.gating import gate_after
+from sage_gym.distill.judging import Judge
+from sage_gym.distill.stages import Material, StageResult, make_optimizer, take_stages
+from sage_gym.distill.standing import RunFolder, Standing, round_seed
+from sage_gym.evaluation.accounts import account_for_round
 from sage_gym.evaluation.manifest import (
     FinalManifest,
     RoundManifest,
     final_path,
-    hash_file,
     read_final,
     read_rounds,
     round_path,
     write_manifest,
 )
-from sage_gym.evaluation.pilot import Pilot
-from sage_gym.evaluation.promotion import PromotionSettings, promote
-from sage_gym.protocols import Critic, Policy, Student, Tracker
-from sage_gym.registry import resolve
-from sage_gym.rollout import read_trajectories
-from sage_gym.selection import Selection, apply_critics, next_tasks, select
-from sage_gym.types import Group, Task, Trajectory
+from sage_gym.evaluation.promotion import Promotion, PromotionSettings, promote
+from sage_gym.protocols import Critic, Student, Tracker
+from sage_gym.rollout.tables import write_table
+from sage_gym.selection import HeldOut, apply_critics, select
+from sage_gym.types import Group, Trajectory
 
 __all__ = ["RoundLoop"]
 
-
-@dataclass(slots=True)
-class Standing:
-    """Where the run stands: the last finished round, and which rounds' students matter."""
-
-    last: int
-    incumbent: int
-    best: int
-    unpromoted: int
-
-    @classmethod
-    def of(cls, rounds: Sequence[RoundManifest]) -> Standing:
-        """Read it off the manifests."""
-        promoted = [m.round for m in rounds if m.promoted]
-        scored = {m.round: m.select.success.value for m in rounds if m.promoted and m.select and m.select.success}
-        best = max(scored, key=lambda number: (scored[number], number), default=0)
-        return cls(rounds[-1].round, promoted[-1], best, rounds[-1].round - promoted[-1])
+ROW_GROUP = 128
+"""Episodes a row group of a table."""
 
 
 class RoundLoop:
@@ -71,18 +52,28 @@ class RoundLoop:
         student: with the weights that the run starts from.
         arena: where it plays.
         tracker: told of every round.
-        critics: applied to what is collected, for selection.
+        critics: applied to what is collected, for selection; the one named `ics` for `reinforce.eta_ics` as well.
+        held_out: texts that what is distilled is held against.
     """
 
     def __init__(
-        self, config: TrainConfig, student: Student, arena: Arena, tracker: Tracker, critics: Sequence[Critic] = ()
+        self,
+        config: TrainConfig,
+        student: Student,
+        arena: Arena,
+        tracker: Tracker,
+        critics: Sequence[Critic] = (),
+        held_out: Sequence[HeldOut] = (),
     ) -> None:
-        self.config, self.student, self.arena, self.tracker, self.critics = config, student, arena, tracker, critics
+        self.config, self.student, self.tracker = config, student, tracker
+        self.critics, self.held_out = critics, held_out
         self.folder = config.run_folder
         self.optimizer = make_optimizer(
             student, learning_rate=config.distil.learning_rate, weight_decay=config.distil.weight_decay
         )
-        self._select_tasks = arena.fixed_tasks(config.evaluate.select_split, config.evaluate.select_tasks)
+        self._files = RunFolder(self.folder)
+        self._judge = Judge(config, student, arena)
+        self._collector = Collector(config, student, arena, self._judge.select_tasks)
 
     def run(self) -> FinalManifest:
         """Play the rounds that are missing, then the test."""
@@ -91,7 +82,7 @@ class RoundLoop:
             return finished
         rounds = read_rounds(self.folder) or [self._start()]
         while self._goes_on(rounds):
-            rounds.append(self._round(Standing.of(rounds)))
+            rounds.append(self._round(rounds))
         return self._finish(rounds)
 
     def _goes_on(self, rounds: Sequence[RoundManifest]) -> bool:
@@ -105,9 +96,10 @@ class RoundLoop:
         """Round 0: the untrained student on the select split."""
         began = time.perf_counter()
         self._uncalibrate()
-        played = self._play_select(0)
+        played = self._judge.play_select(0)
+        report = report_while_fitting(self.student, played, split=self.config.evaluate.select_split)
         calibrate(self.student, played)
-        save_checkpoint(self._checkpoint(0), self.student, self.optimizer)
+        save_checkpoint(self._files.checkpoint(0), self.student, self.optimizer)
         return self._close(
             account_for_round(
                 run=self.config.run_name,
@@ -115,202 +107,100 @@ class RoundLoop:
                 stage="start",
                 policy=self.student.name,
                 select=played,
-                decoding=self._decoding(),
+                decoding=self._judge.decoding,
                 seeds={"run": self.config.run.seed},
-                files=self._hashes(0),
-                checkpoint=self._checkpoint(0).relative_to(self.folder).as_posix(),
-                forecast=report_forecasts(played, split="select"),
+                files=self._files.hashes(0),
+                checkpoint=self._files.relative(self._files.checkpoint(0)),
+                forecast=report,
                 elapsed_s=time.perf_counter() - began,
             )
         )
 
-    def _round(self, standing: Standing) -> RoundManifest:
-        began = time.perf_counter()
+    def _round(self, rounds: Sequence[RoundManifest]) -> RoundManifest:
+        began, standing = time.perf_counter(), Standing.of(rounds)
         number = standing.last + 1
-        self._restore(self._source(standing))
-        collected, pilot = self._collect(number)
-        selection = self._select(collected)
-        result = self._train(number, collected, selection)
-        played = self._play_select(number)
+        self._restore(standing.source(self.config.promotion.patience))
+        collected = self._collector.collect(number)
+        if self.config.tracking.parquet:
+            self._export(number, collected.everything)
+        material = self._prepare(number, collected.everything, rounds)
+        result = self._train(number, material)
+        played = self._judge.play_select(number)
+        report = report_while_fitting(self.student, played, split=self.config.evaluate.select_split)
         fits = calibrate(self.student, played)
-        promotion = promote(
-            (f"round {number}", played),
-            {
-                "incumbent": (f"round {standing.incumbent}", self._played_select(standing.incumbent)),
-                "best": (f"round {standing.best}", self._played_select(standing.best)),
-            },
-            PromotionSettings(margin=self.config.promotion.margin, confidence=self.config.promotion.confidence),
-            seed=self.config.run.seed,
-        )
         if self.student.head is not None:
-            self.student.save(self._checkpoint(number) / "student")
+            self.student.save(self._files.checkpoint(number) / "student")
         manifest = account_for_round(
             run=self.config.run_name,
             number=number,
             stage="+".join(self.config.rounds.stages),
             policy=self.student.name,
             select=played,
-            collected=collected,
-            selection=selection,
-            promotion=promotion,
-            pilot=pilot,
-            decoding=self._decoding(),
-            forecast=report_forecasts(played, split="select"),
+            collected=collected.episodes,
+            selection=material.selection,
+            promotion=self._promote(number, played, standing),
+            pilot=collected.pilot,
+            decoding=self._judge.decoding,
+            forecast=report,
             seeds={"run": self.config.run.seed, "round": self._seed(number)},
-            files=self._hashes(number),
-            metrics={**result.metrics, **fits},
-            checkpoint=self._checkpoint(number).relative_to(self.folder).as_posix(),
+            files=self._files.hashes(number),
+            metrics={**result.metrics, **collected.numbers(), **fits},
+            checkpoint=self._files.relative(self._files.checkpoint(number)),
             tokens_trained=result.tokens_trained,
             elapsed_s=time.perf_counter() - began,
         )
         return self._close(manifest)
 
-    def _source(self, standing: Standing) -> int:
-        """Which round's student goes on: the last one, or the incumbent each time it has gone too long unpromoted."""
-        is_returning = standing.unpromoted % (self.config.promotion.patience + 1) == 0
-        return standing.incumbent if is_returning else standing.last
+    def _export(self, number: int, collected: Sequence[Trajectory]) -> None:
+        """Write the episodes as a table, once: a journal is read again, its table is not written again."""
+        path = self._files.round(number) / "trajectories.parquet"
+        if not path.exists():
+            write_table((collected[at : at + ROW_GROUP] for at in range(0, len(collected), ROW_GROUP)), path)
 
-    def _collect(self, number: int) -> tuple[list[Trajectory], Pilot | None]:
-        """Play the round's tasks, with the amplified student where the pilot lets it."""
-        rollout = self.config.rollout
-        policy = self.student.with_decoding(temperature=rollout.temperature, restricted=rollout.restricted)
-        policy, pilot = self._amplify(policy, number)
-        collected = self.arena.play(
-            policy,
-            self._next_tasks(number),
-            self._folder(number) / "collect.jsonl",
-            title=f"round {number}: collect",
-            round=number,
-            attempts=rollout.group_size,
-        )
-        return collected, pilot
-
-    def _amplify(self, policy: Policy, number: int) -> tuple[Policy, Pilot | None]:
-        """Put search and re-planning around the student, if a paired pilot on select tasks shows no harm."""
-        settings = self.config.amplify
-        if not settings.enabled or self.student.head is None:
-            return policy, None
-        make = partial(
-            resolve("policy", "amplified"),
-            policy,
-            candidates=settings.candidates,
-            tau=settings.tau,
-            replans=settings.replans,
-            seed=self._seed(number),
-        )
-        amplified: Policy = make(untouched_share=settings.untouched_share)
-        if not settings.pilot_tasks:
-            return amplified, None
-        tasks = self._select_tasks[: settings.pilot_tasks]
-        pilot = run_pilot(
-            self.arena, policy, make(untouched_share=0.0), tasks, self._folder(number), round=number,
-            seed=self.config.run.seed,
-        )  # fmt: skip
-        return (amplified if pilot.replanning else policy), pilot
-
-    def _next_tasks(self, number: int) -> list[Task]:
-        """Draw a pool of training tasks, forecast each before anything is played, and take the learnable ones."""
-        rollout, everything = self.config.rollout, self.arena.tasks(self.config.rollout.split)
-        rng = np.random.default_rng([self.config.run.seed, number, 1])
-        size = min(len(everything), max(1, rollout.pool) * rollout.tasks_per_round)
-        pool = {task.key: task for task in (everything[int(i)] for i in rng.permutation(len(everything))[:size])}
-        forecasts: dict[str, float] = {}
-        if rollout.pool > 1 and self.student.head is not None:
-            contexts = self.arena.first_contexts(list(pool.values()))
-            forecasts = dict(zip(pool, self.student.foresee(contexts), strict=True))
-        drawn = next_tasks(list(pool), forecasts, rollout.tasks_per_round, self._seed(number))
-        return [pool[key] for key in drawn]
-
-    def _select(self, collected: Sequence[Trajectory]) -> Selection | None:
-        if "distil" not in self.config.rounds.stages:
-            return None
-        groups: dict[str, list[Trajectory]] = {}
+    def _prepare(self, number: int, collected: Sequence[Trajectory], rounds: Sequence[RoundManifest]) -> Material:
+        """Score the episodes and select among them, as far as the run's stages ask for it."""
+        by_task: dict[str, list[Trajectory]] = {}
         for trajectory in collected:
-            groups.setdefault(trajectory.task.key, []).append(trajectory)
-        own_groups = [Group(own[0].task, tuple(own)) for own in groups.values()]
-        scores = apply_critics(own_groups, list(self.critics))
-        return select(own_groups, scores, self.config.selection)
+            by_task.setdefault(trajectory.task.key, []).append(trajectory)
+        groups = [Group(own[0].task, tuple(own)) for own in by_task.values()]
+        scores = apply_critics(groups, list(self.critics))
+        has_selection = "distil" in self.config.rounds.stages
+        return Material(
+            collected,
+            self._seed(number),
+            selection=select(groups, scores, self.config.selection, self.held_out) if has_selection else None,
+            ics={name: score.value for name, score in scores.get("ics", {}).items() if score.value is not None},
+            gate=gate_after(manifest.metrics for manifest in rounds),
+        )
 
-    def _train(self, number: int, collected: Sequence[Trajectory], selection: Selection | None) -> StageResult:
+    def _train(self, number: int, material: Material) -> StageResult:
         """Train the stages in order, unless the round's checkpoint is there already."""
-        recorded = read_training(self._checkpoint(number))
+        recorded = read_training(self._files.checkpoint(number))
         if recorded is not None:
             self._restore(number)
             self._uncalibrate()
             return StageResult(**recorded)
-        done = self._take_stages(number, collected, selection)
+        done = self._take_stages(material)
         self._uncalibrate()
-        save_checkpoint(self._checkpoint(number), self.student, self.optimizer, training=asdict(done))
+        save_checkpoint(self._files.checkpoint(number), self.student, self.optimizer, training=asdict(done))
         return done
 
-    def _take_stages(self, number: int, collected: Sequence[Trajectory], selection: Selection | None) -> StageResult:
-        metrics: dict[str, float] = {}
-        tokens = 0
-        for stage in self.config.rounds.stages:
-            if stage == "forecast":
-                result = StageResult(fit_forecasts(self.student, collected))
-            elif stage == "distil" and selection is not None:
-                result = distil(
-                    self.student, collected, selection, self.config.distil, self.optimizer, seed=self._seed(number)
-                )
-            else:
-                result = reinforce(
-                    self.student, collected, self.config.reinforce, self.optimizer, seed=self._seed(number)
-                )
-            metrics |= result.metrics
-            tokens += result.tokens_trained
-        return StageResult(metrics, tokens)
+    def _take_stages(self, material: Material) -> StageResult:
+        return take_stages(self.student, material, self.config, self.optimizer)
 
-    # The test
-
-    def _finish(self, rounds: Sequence[RoundManifest]) -> FinalManifest:
-        """Play the test split for round 0 and the last promoted student, with both ways of decoding."""
-        began = time.perf_counter()
-        self._tidy(rounds[-1].round)
-        standing = Standing.of(rounds)
-        tasks = self.arena.fixed_tasks(self.config.evaluate.test_split, self.config.evaluate.test_tasks)
-        settings = self.config.evaluate
-        played: dict[tuple[int, bool], list[Trajectory]] = {}
-        for number in dict.fromkeys((0, standing.incumbent)):
-            self._restore(number)
-            for restricted in (settings.restricted, not settings.restricted):
-                policy = self.student.with_decoding(temperature=settings.temperature, restricted=restricted)
-                name = f"test-{number:03d}-{'restricted' if restricted else 'free'}.jsonl"
-                title = f"test: round {number}, {'restricted' if restricted else 'free'} decoding"
-                played[number, restricted] = self.arena.play(policy, tasks, self.folder / "test" / name, title=title)
-        tests = [
-            (settings.test_split, _decoding(settings.temperature, way), played[0, way], played[standing.incumbent, way])
-            for way in (settings.restricted, not settings.restricted)
-        ]
-        final = account_for_end(
-            run=self.config.run_name,
-            environment=self.config.env.name,
-            policy=self.student.name,
+    def _promote(self, number: int, played: Sequence[Trajectory], standing: Standing) -> Promotion:
+        """Hold the round's student against the incumbent and the best so far."""
+        settings = self.config.promotion
+        rivals = {
+            role: (f"round {other}", self._files.played_select(other))
+            for role, other in (("incumbent", standing.incumbent), ("best", standing.best))
+        }
+        return promote(
+            (f"round {number}", played),
+            rivals,
+            PromotionSettings(margin=settings.margin, confidence=settings.confidence),
             seed=self.config.run.seed,
-            last_promoted=standing.incumbent,
-            tests=tests,
-            forecast=report_forecasts(
-                played[standing.incumbent, settings.restricted],
-                split=settings.test_split,
-                fitted_on=self._played_select(standing.incumbent),
-            ),
-            tokens_trained=sum(m.tokens_trained for m in rounds),
-            elapsed_s=sum(m.elapsed_s for m in rounds) + time.perf_counter() - began,
-            notes=("no expert demonstrations; the student alone, without amplification",),
         )
-        write_manifest(final_path(self.folder), final)
-        return final
-
-    # What a round consists of
-
-    def _play_select(self, number: int) -> list[Trajectory]:
-        settings = self.config.evaluate
-        policy = self.student.with_decoding(temperature=settings.temperature, restricted=settings.restricted)
-        journal = self._folder(number) / "select.jsonl"
-        return self.arena.play(policy, self._select_tasks, journal, title=f"round {number}: select", round=number)
-
-    def _played_select(self, number: int) -> list[Trajectory]:
-        return [t for chunk in read_trajectories(self._folder(number) / "select.jsonl") for t in chunk]
 
     def _close(self, manifest: RoundManifest) -> RoundManifest:
         """Record a round; the manifest comes last, so that a kill before it has the round's numbers told again."""
@@ -319,17 +209,33 @@ class RoundLoop:
         self._tidy(manifest.round)
         return manifest
 
+    # The test
+
+    def _finish(self, rounds: Sequence[RoundManifest]) -> FinalManifest:
+        """Have the last promoted student tested against round 0."""
+        self._tidy(rounds[-1].round)
+        final = self._judge.test(
+            Standing.of(rounds).incumbent,
+            self._restore,
+            tokens_trained=sum(m.tokens_trained for m in rounds),
+            elapsed_s=sum(m.elapsed_s for m in rounds),
+        )
+        write_manifest(final_path(self.folder), final)
+        return final
+
+    # The student
+
     def _tidy(self, number: int) -> None:
         """Remove checkpoints that nothing goes on from: all but round 0, the incumbent, the best and the last."""
         standing = Standing.of(read_rounds(self.folder))
         kept = {0, number, standing.incumbent, standing.best}
         for earlier in range(number):
             if earlier not in kept:
-                remove_checkpoint(self._checkpoint(earlier))
+                remove_checkpoint(self._files.checkpoint(earlier))
 
     def _restore(self, number: int) -> None:
-        self.student.restore(self._checkpoint(number) / "student")
-        load_optimizer(self._checkpoint(number), self.optimizer)
+        self.student.restore(self._files.checkpoint(number) / "student")
+        load_optimizer(self._files.checkpoint(number), self.optimizer)
 
     def _uncalibrate(self) -> None:
         """Set the head's temperatures to 1, so that what is recorded next can be calibrated on."""
@@ -337,24 +243,5 @@ class RoundLoop:
             with torch.no_grad():
                 self.student.head.temperatures.fill_(1.0)  # type: ignore[operator]
 
-    def _folder(self, number: int) -> Path:
-        return round_path(self.folder, number).parent
-
-    def _checkpoint(self, number: int) -> Path:
-        return self._folder(number) / "checkpoint"
-
-    def _hashes(self, number: int) -> dict[str, str]:
-        """Hash a round's weights, which are a function of the configuration."""
-        paths = sorted((self._checkpoint(number) / "student").glob("*.safetensors"))
-        return {path.relative_to(self.folder).as_posix(): hash_file(path) for path in paths}
-
     def _seed(self, number: int) -> int:
-        return int(np.random.SeedSequence([self.config.run.seed, number]).generate_state(1)[0])
-
-    def _decoding(self) -> str:
-        return _decoding(self.config.evaluate.temperature, self.config.evaluate.restricted)
-
-
-def _decoding(temperature: float, restricted: bool) -> str:
-    how = "the likeliest token" if temperature == 0 else f"sampled at temperature {temperature:g}"
-    return f"{'restricted to admissible actions' if restricted else 'unrestricted'}, {how}"
+        return round_seed(self.config.run.seed, number)

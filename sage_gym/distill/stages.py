@@ -1,27 +1,57 @@
-"""The two stages of a round's training: distillation of what selection kept, and policy gradient in a trust region."""
+"""The stages of a round's training: the forecast head, distillation of what selection kept, policy gradient."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
+from sage_gym.config import TrainConfig
 from sage_gym.config.sections import Distil, Reinforce
 from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
+from sage_gym.distill.estimators import BaselineGate
+from sage_gym.distill.gating import gate_metrics, measure_baseline
+from sage_gym.distill.heads import fit_forecasts
 from sage_gym.distill.hints import is_on_policy
 from sage_gym.distill.inverse import InverseBatch
+from sage_gym.distill.objective import Objective
 from sage_gym.distill.passes import InversePasses
-from sage_gym.distill.returns import ReturnSettings, examples_for_distillation, examples_for_gradient, returns_of
+from sage_gym.distill.returns import (
+    Returns,
+    ReturnSettings,
+    examples_for_distillation,
+    examples_for_gradient,
+    returns_of,
+)
 from sage_gym.distill.rows import Example
-from sage_gym.distill.trainer import Objective, train_steps
+from sage_gym.distill.trainer import train_steps
 from sage_gym.protocols import Student
 from sage_gym.selection import Selection
 from sage_gym.types import Trajectory
 
-__all__ = ["StageResult", "distil", "make_optimizer", "reinforce"]
+__all__ = ["Material", "StageResult", "distil", "make_optimizer", "reinforce", "take_stages"]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a round trains on.
+
+    Args:
+        collected: every episode of the round, those of second attempts and forced mistakes included.
+        seed: of the round.
+        selection: what the stage `distil` imitates; None where it is no stage of the run.
+        ics: Inverse Consistency Scores by trajectory id, by the student as it was when the round began.
+        gate: whether a baseline of forecasts may be used.
+    """
+
+    collected: Sequence[Trajectory]
+    seed: int
+    selection: Selection | None = None
+    ics: Mapping[str, float] = field(default_factory=dict)
+    gate: BaselineGate = field(default_factory=BaselineGate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +60,26 @@ class StageResult:
 
     metrics: dict[str, float] = field(default_factory=dict)
     tokens_trained: int = 0
+
+
+def take_stages(
+    student: Student, material: Material, config: TrainConfig, optimizer: torch.optim.Optimizer
+) -> StageResult:
+    """Train the run's stages in their order; their metrics are put together and their tokens summed."""
+    metrics: dict[str, float] = {}
+    tokens = 0
+    for stage in config.rounds.stages:
+        if stage == "forecast":
+            result = StageResult(fit_forecasts(student, material.collected))
+        elif stage == "distil" and material.selection is not None:
+            result = distil(
+                student, material.collected, material.selection, config.distil, optimizer, seed=material.seed
+            )
+        else:
+            result = reinforce(student, material, config.reinforce, optimizer)
+        metrics |= result.metrics
+        tokens += result.tokens_trained
+    return StageResult(metrics, tokens)
 
 
 def make_optimizer(student: Student, *, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
@@ -66,27 +116,23 @@ def distil(
     passes = InversePasses(student.tokenizer, finished, settings.empty_trace_share, seed)
     return _train(
         student, examples, objective, optimizer, name="distil", epochs=settings.epochs, clip=settings.max_grad_norm,
-        step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed, passes=passes,
+        step_tokens=settings.batch_tokens, rates=(settings.learning_rate, settings.head_learning_rate), seed=seed,
+        passes=passes,
     )  # fmt: skip
 
 
 def reinforce(
-    student: Student,
-    collected: Sequence[Trajectory],
-    settings: Reinforce,
-    optimizer: torch.optim.Optimizer,
-    *,
-    seed: int,
+    student: Student, material: Material, settings: Reinforce, optimizer: torch.optim.Optimizer
 ) -> StageResult:
-    """Take policy-gradient steps on the student's own finished episodes; none that amplification changed."""
-    finished = [t for t in collected if not t.is_infrastructure and is_on_policy(t)]
+    """Take policy-gradient steps on the student's own finished episodes; none that anything else had a part in."""
+    finished = [t for t in material.collected if not t.is_infrastructure and is_on_policy(t)]
     if not finished:
         return StageResult({"reinforce/steps": 0.0})
-    returns = returns_of(finished, ReturnSettings(settings.success_share, baseline=settings.baseline))
+    returns, watched = _returns(student, finished, material, settings)
     examples = examples_for_gradient(finished, returns)
     settled_share = sum(example.weight == 0 for example in examples) / max(1, len(examples))
     if settings.settled_share < 1.0:
-        examples = _thin(examples, settings.settled_share, seed)
+        examples = _thin(examples, settings.settled_share, material.seed)
     objective = Objective(
         policy_gradient=1.0,
         forecast=settings.lambda_forecast,
@@ -97,10 +143,28 @@ def reinforce(
     )
     result = _train(
         student, examples, objective, optimizer, name="reinforce", epochs=settings.epochs, clip=settings.max_grad_norm,
-        step_tokens=settings.batch_tokens, learning_rate=settings.learning_rate, seed=seed,
+        step_tokens=settings.batch_tokens, rates=(settings.learning_rate, settings.head_learning_rate),
+        seed=material.seed,
     )  # fmt: skip
-    result.metrics["reinforce/settled_share"] = settled_share
-    return result
+    return replace(result, metrics={**result.metrics, **watched, "reinforce/settled_share": settled_share})
+
+
+def _returns(
+    student: Student, finished: Sequence[Trajectory], material: Material, settings: Reinforce
+) -> tuple[Returns, dict[str, float]]:
+    """Value the episodes; a baseline of forecasts is measured, and exchanged for the group's while the gate is shut."""
+    wanted = ReturnSettings(settings.success_share, settings.eta_ics, settings.baseline)
+    returns = returns_of(finished, wanted, material.ics)
+    watched: dict[str, float] = {}
+    if settings.eta_ics:
+        known = [material.ics[t.id] for t in finished if t.id in material.ics]
+        watched = {"reinforce/ics": float(np.mean(known)) if known else 0.0, "reinforce/ics_scored": float(len(known))}
+    if settings.baseline in ("forecast", "turn") and settings.gate_episodes:
+        measured = measure_baseline(student, finished, returns, episodes=settings.gate_episodes, seed=material.seed)
+        watched |= gate_metrics(material.gate, measured)
+        if not material.gate.is_open:
+            returns = returns_of(finished, replace(wanted, baseline="group"), material.ics)
+    return returns, watched
 
 
 def _thin(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
@@ -125,14 +189,14 @@ def _train(
     epochs: int,
     clip: float,
     step_tokens: int,
-    learning_rate: float,
+    rates: tuple[float, float],
     seed: int,
     passes: InversePasses | None = None,
 ) -> StageResult:
     if not any(example.weight > 0 for example in examples):
         return StageResult({f"{name}/steps": 0.0})
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+    for group, rate in zip(optimizer.param_groups, rates, strict=False):  # the model's, and the head's if there is one
+        group["lr"] = rate
     has_reference = bool(objective.kl) and not objective.policy_gradient
     reference = copy.deepcopy(student.model).eval().requires_grad_(False) if has_reference else None
     pad = student.tokenizer.pad_token_id or 0

@@ -92,7 +92,7 @@ def judge_head(
 
     Args:
         test: episodes to be judged on.
-        fit: episodes of another split.
+        fit: episodes of another split; without any there are no baselines.
         split: name of the first.
         fitted_on: name of the second.
         seed: of bootstrap and simulation.
@@ -164,6 +164,8 @@ BASELINES = {
 
 def _baselines(sample: _Sample, fit: Sequence[Trajectory], seed: int) -> tuple[tuple[Baseline, ...], tuple[str, ...]]:
     labels = [not has_succeeded(t) for t in fit]
+    if not labels:
+        return (), ()
     if len(set(labels)) < 2:
         return (), (f"no baseline: the {len(fit)} episodes to fit on all ended the same way",)
     head = [t.turns[0].decision.p_fail or 0.0 for t in sample.trajectories]

@@ -142,7 +142,7 @@ class Episode:
             attempt=request.attempt,
             final_observation=self._answer.observation,
             info=recorded_info(info),
-            is_intervened=bool(request.hints) or any(map(_is_intervention, self._turns)),
+            is_intervened=bool(request.hints or request.prefix) or any(map(_is_intervention, self._turns)),
             failure=self.failure or earlier,
             elapsed_s=self._spending.elapsed_s,
             hints=request.hints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sage_gym.selection.benchmarks import read_benchmarks
 from sage_gym.selection.curriculum import Draw, draw_by_surprise, learnability, next_tasks, surprise
 from sage_gym.selection.decontamination import HeldOut, find_contamination
 from sage_gym.selection.rules import first_forecast, task_forecasts
@@ -26,6 +27,7 @@ __all__ = [
     "has_succeeded",
     "learnability",
     "next_tasks",
+    "read_benchmarks",
     "select",
     "surprise",
     "task_forecasts",

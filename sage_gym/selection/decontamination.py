@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
+from sage_gym.selection.fingerprints import SHINGLE, Fingerprints, TextIndex, fingerprints
 from sage_gym.selection.settings import Decontamination
-from sage_gym.selection.similarity import NearIndex, ngrams, shingles, words
+from sage_gym.selection.similarity import ngrams, shingles, words
 from sage_gym.selection.verdicts import Overlap
 from sage_gym.types import Trajectory
 
@@ -18,12 +20,19 @@ __all__ = ["Contamination", "HeldOut", "find_contamination"]
 class HeldOut:
     """Texts that must not be trained on: a benchmark (`environment` None) or an environment's held-out splits.
 
-    `texts` is gone through once a call; give a list where one HeldOut is used for several rounds.
+    They are read and indexed at the first comparison; use one HeldOut for all rounds of a run.
     """
 
     name: str
     texts: Iterable[str]
     environment: str | None = None
+    _indexes: dict[int, TextIndex] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def index(self, n: int) -> TextIndex:
+        """Return the index of these texts by n-grams of `n` words."""
+        if n not in self._indexes:
+            self._indexes[n] = TextIndex(self.texts, n)
+        return self._indexes[n]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,14 @@ class Contamination:
 
 @dataclass(slots=True)
 class _TrainingText:
-    """The n-grams of the round's training text, and which trajectories each occurs in."""
+    """The n-grams of the round's training text with the trajectories each occurs in, and each task's instruction."""
 
-    tasks: frozenset[str]
-    holders: dict[str, list[str]] = field(default_factory=dict)
-    near: NearIndex = field(default_factory=lambda: NearIndex(1.0))
-    trajectories_of: dict[str, list[Trajectory]] = field(default_factory=dict)
+    holders: dict[str, list[str]]
+    grams: Fingerprints
+    """Of the n-grams in `holders`, in their order."""
+    instructions: dict[str, Fingerprints]
+    """Task -> the shingles of its instruction."""
+    trajectories_of: dict[str, list[str]]
 
 
 def find_contamination(
@@ -56,7 +67,7 @@ def find_contamination(
     dropped: dict[str, str] = {}
     overlaps = []
     for source in held_out:
-        hits, size = _hits(training, source, rule)
+        hits = _hits(training, source, rule)
         by_id = {t.id: t for t in trajectories if t.id in hits}
         drops = [t for t in by_id.values() if t.task.environment != source.environment]
         for trajectory in drops:
@@ -64,8 +75,8 @@ def find_contamination(
         overlaps.append(
             Overlap(
                 source=source.name,
-                held_out_texts=size,
-                training_tasks=len(training.tasks),
+                held_out_texts=len(source.index(rule.n).texts),
+                training_tasks=len(training.instructions),
                 overlapping_tasks=len({t.task.key for t in by_id.values()}),
                 dropped=bool(drops),
                 example=next(iter(hits.values()), ""),
@@ -75,36 +86,37 @@ def find_contamination(
 
 
 def _index(trajectories: Sequence[Trajectory], rule: Decontamination) -> _TrainingText:
-    training = _TrainingText(frozenset(t.task.key for t in trajectories), near=NearIndex(rule.near_duplicate))
     tasks_with: defaultdict[str, set[str]] = defaultdict(set)
     holders: defaultdict[str, list[str]] = defaultdict(list)
+    trajectories_of: defaultdict[str, list[str]] = defaultdict(list)
     for trajectory in trajectories:
         for gram in ngrams(words(_text(trajectory, rule)), rule.n):
             tasks_with[gram].add(trajectory.task.key)
             holders[gram].append(trajectory.id)
-        if trajectory.task.key not in training.trajectories_of:
-            training.near.add(trajectory.task.key, shingles(trajectory.task.instruction, 3))
-        training.trajectories_of.setdefault(trajectory.task.key, []).append(trajectory)
-    limit = max(1.0, rule.common_share * len(training.tasks))
-    training.holders = {gram: ids for gram, ids in holders.items() if len(tasks_with[gram]) <= limit}
-    return training
+        trajectories_of[trajectory.task.key].append(trajectory.id)
+    instructions = {t.task.key: t.task.instruction for t in trajectories}
+    limit = max(1.0, rule.common_share * len(instructions))
+    telling = {gram: holders[gram] for gram in sorted(holders) if len(tasks_with[gram]) <= limit}
+    return _TrainingText(
+        telling,
+        fingerprints(telling),
+        {task: fingerprints(shingles(text, SHINGLE)) for task, text in instructions.items()},
+        trajectories_of,
+    )
 
 
-def _hits(training: _TrainingText, source: HeldOut, rule: Decontamination) -> tuple[dict[str, str], int]:
-    """Return trajectory id -> the first overlap found with `source`, and how many texts the source has."""
+def _hits(training: _TrainingText, source: HeldOut, rule: Decontamination) -> dict[str, str]:
+    """Return trajectory id -> the first overlap found with `source`."""
     hits: dict[str, str] = {}
-    sizes: Counter[str] = Counter()
-    for text in source.texts:
-        sizes["texts"] += 1
-        tokens = words(text)
-        shared = (gram for gram in sorted(ngrams(tokens, rule.n)) if gram in training.holders)
-        for gram in shared:
-            for identifier in training.holders[gram]:
-                hits.setdefault(identifier, f"shares {gram!r}")
-        for task, similarity in training.near.near(shingles(text, 3)):
-            for trajectory in training.trajectories_of[task]:
-                hits.setdefault(trajectory.id, f"instruction is {similarity:.2f} similar to {text[:80]!r}")
-    return hits, sizes["texts"]
+    index = source.index(rule.n)
+    for gram in compress(training.holders, index.holds(training.grams)):
+        for identifier in training.holders[gram]:
+            hits.setdefault(identifier, f"shares {gram!r}")
+    for task, own in training.instructions.items():
+        for text, similarity in index.near(own, rule.near_duplicate):
+            for identifier in training.trajectories_of[task]:
+                hits.setdefault(identifier, f"instruction is {similarity:.2f} similar to {text[:80]!r}")
+    return hits
 
 
 def _text(trajectory: Trajectory, rule: Decontamination) -> str:

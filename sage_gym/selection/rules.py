@@ -118,10 +118,10 @@ def first_forecast(trajectory: Trajectory) -> float | None:
 
 
 def task_forecasts(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Return each task's mean forecast before the first decision; tasks without one are left out."""
+    """Return each task's mean forecast before the first decision, hinted attempts left out, and tasks without one."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for trajectory in trajectories:
-        if (p := first_forecast(trajectory)) is not None and not trajectory.is_infrastructure:
+        if (p := first_forecast(trajectory)) is not None and not (trajectory.is_infrastructure or trajectory.hints):
             found[trajectory.task.key].append(p)
     return {key: fmean(values) for key, values in found.items()}
 

@@ -1,0 +1,93 @@
+"""How the student alone is judged: on the select split after every round, on the test split once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sage_gym.config import TrainConfig
+from sage_gym.distill.arena import Arena
+from sage_gym.distill.forecasting import report_forecasts
+from sage_gym.distill.standing import RunFolder
+from sage_gym.evaluation.accounts import account_for_end
+from sage_gym.evaluation.manifest import FinalManifest
+from sage_gym.protocols import Student
+from sage_gym.types import Task, Trajectory
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """Plays held-out tasks with the student's weights of the moment, on record.
+
+    Args:
+        config: of the run.
+        student: who is judged.
+        arena: where it plays.
+    """
+
+    def __init__(self, config: TrainConfig, student: Student, arena: Arena) -> None:
+        self._config, self._student, self._arena = config, student, arena
+        self._folder = RunFolder(config.run_folder)
+        self.select_tasks: list[Task] = arena.fixed_tasks(config.evaluate.select_split, config.evaluate.select_tasks)
+
+    @property
+    def decoding(self) -> str:
+        """How the student decodes when it is judged, in words."""
+        return _in_words(self._config.evaluate.temperature, self._config.evaluate.restricted)
+
+    def play_select(self, number: int) -> list[Trajectory]:
+        """Play a round's student on the select tasks."""
+        settings = self._config.evaluate
+        policy = self._student.with_decoding(temperature=settings.temperature, restricted=settings.restricted)
+        journal = self._folder.select_journal(number)
+        return self._arena.play(policy, self.select_tasks, journal, title=f"round {number}: select", round=number)
+
+    def test(
+        self, incumbent: int, restore: Callable[[int], None], *, tokens_trained: int, elapsed_s: float
+    ) -> FinalManifest:
+        """Play the test split for round 0 and the last promoted student, with both ways of decoding.
+
+        Args:
+            incumbent: the last promoted student's round.
+            restore: gives the student a round's weights.
+            tokens_trained: over all rounds.
+            elapsed_s: of all rounds.
+        """
+        began = time.perf_counter()
+        settings = self._config.evaluate
+        tasks = self._arena.fixed_tasks(settings.test_split, settings.test_tasks)
+        played: dict[tuple[int, bool], list[Trajectory]] = {}
+        for number in dict.fromkeys((0, incumbent)):
+            restore(number)
+            for restricted in (settings.restricted, not settings.restricted):
+                policy = self._student.with_decoding(temperature=settings.temperature, restricted=restricted)
+                way = "restricted" if restricted else "free"
+                journal = self._folder.path / "test" / f"test-{number:03d}-{way}.jsonl"
+                title = f"test: round {number}, {way} decoding"
+                played[number, restricted] = self._arena.play(policy, tasks, journal, title=title)
+        tests = [
+            (settings.test_split, _in_words(settings.temperature, way), played[0, way], played[incumbent, way])
+            for way in (settings.restricted, not settings.restricted)
+        ]
+        return account_for_end(
+            run=self._config.run_name,
+            environment=self._config.env.name,
+            policy=self._student.name,
+            seed=self._config.run.seed,
+            last_promoted=incumbent,
+            tests=tests,
+            forecast=report_forecasts(
+                played[incumbent, settings.restricted],
+                split=settings.test_split,
+                fitted_on=self._folder.played_select(incumbent),
+            ),
+            tokens_trained=tokens_trained,
+            elapsed_s=elapsed_s + time.perf_counter() - began,
+            notes=("no expert demonstrations; the student alone, without amplification",),
+        )
+
+
+def _in_words(temperature: float, restricted: bool) -> str:
+    how = "the likeliest token" if temperature == 0 else f"sampled at temperature {temperature:g}"
+    return f"{'restricted to admissible actions' if restricted else 'unrestricted'}, {how}"

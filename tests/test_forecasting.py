@@ -1,0 +1,123 @@
+"""Forecasts on the split that temperatures are fitted on: each half of the tasks by the other half's fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from policies.metacognition import MetacognitionHead, fit_temperature
+from sage_gym.distill.forecasting import CROSS_FITTED, calibrate, cross_calibrated, report_while_fitting
+from sage_gym.evaluation.forecasts import judge_head
+from sage_gym.evaluation.manifest import read_rounds
+from sage_gym.types import Trajectory
+from tests.scripted_student import SIZES, scripted_loop
+from tests.trajectories import make_task, make_trajectory, make_turn
+
+EXCESS = 3.0
+"""How many times too large the head's logits are."""
+
+
+def a_student() -> Any:
+    return SimpleNamespace(head=MetacognitionHead(4))
+
+
+def logit(p: float) -> float:
+    return float(torch.logit(torch.tensor(p, dtype=torch.float64), eps=1e-6))
+
+
+def overconfident(count: int = 300, families: int = 150) -> list[Trajectory]:
+    """Episodes whose forecasts say what will happen, too loudly; the places differ in how loudly."""
+    generator = np.random.default_rng(0)
+    made = []
+    for i in range(count):
+        z = float(generator.normal())
+        p, q = (float(torch.sigmoid(torch.tensor(scale * z))) for scale in (EXCESS, 2 * EXCESS))
+        turn = make_turn(p_fail_before=p, p_fail=q)
+        failed = bool(generator.random() < 1 / (1 + np.exp(-z)))
+        task = make_task(f"shop/{i:03d}", family=f"product {i % families}")
+        made.append(make_trajectory(task, success=not failed, turns=(turn, turn)))
+    return made
+
+
+def temperatures_of(before: Sequence[Trajectory], after: Sequence[Trajectory], name: str) -> list[float]:
+    return [
+        round(logit(getattr(a.turns[0].decision, name)) / logit(getattr(b.turns[0].decision, name)), 4)
+        for a, b in zip(before, after, strict=True)
+    ]
+
+
+def test_forecasts_that_are_too_sure_are_reported_as_calibrated() -> None:
+    played = overconfident()
+    report = report_while_fitting(a_student(), played, split="select")
+    assert report is not None
+    assert report.decision is not None
+    assert report.state is not None
+    raw = judge_head(played, ()).decision
+    assert raw is not None
+    assert not raw.ece_width.is_within_band
+    assert report.decision.ece_width.is_within_band
+    assert report.state.ece_width.is_within_band
+    assert report.decision.brier.value < raw.brier.value
+    assert (report.split, report.notes, report.baselines) == ("select", (CROSS_FITTED,), ())
+
+
+@pytest.mark.parametrize("name", ["p_fail_before", "p_fail"])
+def test_each_half_is_cooled_by_the_temperature_of_the_other(name: str) -> None:
+    played = overconfident()
+    found = temperatures_of(played, cross_calibrated(a_student(), played), name)
+    halves = sorted(set(found))
+    assert len(halves) == 2
+    for own, other in (halves, halves[::-1]):
+        fitted_on = [t for t, temperature in zip(played, found, strict=True) if temperature == other]
+        assert 0.4 < len(fitted_on) / len(played) < 0.6
+        logits = torch.tensor([logit(getattr(t.turns[0].decision, name)) for t in fitted_on])
+        fit = fit_temperature(logits, torch.tensor([float(not t.success) for t in fitted_on]))
+        assert own == pytest.approx(fit.temperature, rel=1e-3)
+
+
+def test_a_family_lies_in_one_half_and_every_decision_is_cooled() -> None:
+    played = overconfident(families=20)
+    cooled = cross_calibrated(a_student(), played)
+    of_family: dict[str, set[float]] = {}
+    for trajectory, temperature in zip(played, temperatures_of(played, cooled, "p_fail"), strict=True):
+        of_family.setdefault(trajectory.task.family, set()).add(temperature)
+    assert {len(found) for found in of_family.values()} == {1}
+    assert all(t.turns[0].decision == t.turns[1].decision for t in cooled)
+
+
+def test_the_head_stays_as_it_was_and_is_fitted_on_everything_afterwards() -> None:
+    student, played = a_student(), overconfident()
+    student.head.temperatures.fill_(1.5)
+    cross_calibrated(student, played)
+    assert student.head.temperatures.tolist() == [1.5, 1.5]
+    fits = calibrate(student, played)
+    assert [round(t, 4) for t in student.head.temperatures.tolist()] == [
+        round(fits["forecast/temperature_before"], 4),
+        round(fits["forecast/temperature_after"], 4),
+    ]
+
+
+def test_without_a_head_or_forecasts_there_is_no_report() -> None:
+    assert report_while_fitting(a_student(), [make_trajectory()], split="select") is None
+    assert report_while_fitting(SimpleNamespace(head=None), overconfident(), split="select") is None  # type: ignore[arg-type]
+    silent = [replace(t, turns=()) for t in overconfident(4)]
+    assert cross_calibrated(a_student(), silent) == silent
+
+
+def test_a_rounds_report_is_of_calibrated_forecasts(tmp_path: Path) -> None:
+    """The forecasts know nothing and are sure of it: calibrated, they are near the base rate."""
+    forecasts = {f"select/{i}": 0.001 if i % 2 else 0.999 for i in range(SIZES["select"])}
+    loop = scripted_loop(tmp_path, {0: 0.5, 1: 0.5}, has_head=True, forecasts=forecasts)
+    loop.run()
+    for manifest in read_rounds(loop.folder):
+        assert manifest.forecast is not None
+        assert manifest.forecast.decision is not None
+        assert manifest.forecast.decision.brier.value < 0.35
+        assert CROSS_FITTED in manifest.forecast.notes
