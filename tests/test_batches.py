@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage_gym.distill.batches import LENGTH_ROUND, collate, plan_steps
-from sage_gym.distill.rows import Example, rows_of
+from sage_gym.distill.batches import LENGTH_ROUND, PART_ROUND, collate, plan_steps
+from sage_gym.distill.rows import Example, Row, rows_of
 from sage_gym.types import Decision, Ledger, StopReason, Trajectory, Turn
 from tests.ledgers import TASK, trajectories
 
@@ -23,12 +23,17 @@ def one_token() -> Trajectory:
 
 
 def examples_of(found: list[Trajectory]) -> list[Example]:
-    """Every row with a weight and advantages of its own."""
-    rows = [row for trajectory in found for row in rows_of(trajectory)]
+    """Every row with a weight and advantages of its own, the shortest first, as batches have them."""
+    rows = sorted((row for trajectory in found for row in rows_of(trajectory)), key=lambda row: len(row.ids_T))
     return [
         Example(row, 1.0 + i, np.arange(len(row.sampled_N), dtype=np.float32) - i, float(i % 2), 0.5 + i)
         for i, row in enumerate(rows)
     ]
+
+
+def rows_of_one() -> Row:
+    (row,) = rows_of(one_token())
+    return row
 
 
 TRAJECTORIES = st.lists(trajectories(min_turns=1, has_gaps=False), min_size=1, max_size=4)
@@ -119,3 +124,14 @@ def test_a_batch_moves_to_another_device_whole() -> None:
     moved = batch.to(torch.device("meta"))
     assert {getattr(moved, name).device.type for name in ("ids_BT", "allowed_NA", "row_M", "failed_B")} == {"meta"}
     assert moved.temperature == batch.temperature
+
+
+@given(st.lists(st.integers(3, 700), min_size=1, max_size=40))
+def test_the_parts_of_a_batch_hold_every_row_once_and_all_of_its_ids(lengths: list[int]) -> None:
+    made = [Example(replace(rows_of_one(), ids_T=np.ones(length, dtype=np.int64))) for length in lengths]
+    batch = collate(made, pad=PAD)
+    covered = [row for rows, _ in batch.parts() for row in range(len(lengths))[rows]]
+    assert covered == list(range(len(lengths)))
+    for rows, length in batch.parts():
+        assert int(batch.lengths_B[rows].max()) <= length <= batch.ids_BT.shape[1]
+        assert length - int(batch.lengths_B[rows].max()) < PART_ROUND

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sage_gym.distill.batches import collate
@@ -59,11 +60,8 @@ def measure_baseline(
         episodes: how many to measure at most.
         seed: of the lot.
     """
-    chosen = np.random.default_rng([seed, 11]).permutation(len(trajectories))[:episodes]
-    found = [
-        _measure(student, trajectories[i], float(returns.returns_B[i]), returns.baselines_BK[i])
-        for i in map(int, chosen)
-    ]
+    chosen = np.random.default_rng([seed, 11]).permutation(len(trajectories))[:episodes].tolist()
+    found = [_measure(student, trajectories[i], float(returns.returns_B[i]), returns.baselines_BK[i]) for i in chosen]
     norms_B, returns_B, with_B = (torch.tensor(column, dtype=torch.float64) for column in zip(*found, strict=True))
     weighted, without = float((norms_B * returns_B).mean()), float((norms_B * returns_B.square()).mean())
     score_norm = float(norms_B.mean())
@@ -76,7 +74,7 @@ def measure_baseline(
 
 
 def _measure(
-    student: Student, trajectory: Trajectory, value: float, base_K: np.ndarray[tuple[int], np.dtype[np.float64]]
+    student: Student, trajectory: Trajectory, value: float, base_K: NDArray[np.float64]
 ) -> tuple[float, float, float]:
     """Return ||grad log p(z)||^2, R, and ||sum_t (R - b_t) grad log p(z_t)||^2 of one episode."""
     examples = [
