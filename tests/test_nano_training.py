@@ -43,7 +43,8 @@ from pathlib import Path
 from policies.nano.imitation import ImitationSettings
 from policies.nano.train import Recipe, train
 imitation = ImitationSettings(steps=400, batch_tokens=1536, learning_rate=3e-3, warmup=10, mark_weight=0.25)
-train(Recipe(hidden=32, layers=2, heads=2, threads=1, world_size=40, imitation=imitation), Path(sys.argv[1]), stop_after=100)
+recipe = Recipe(hidden=32, layers=2, heads=2, threads=1, world_size=40, imitation=imitation)
+train(recipe, Path(sys.argv[1]), stop_after=100)
 """
 
 
