@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from sage_gym.config.sections import Distil
 from sage_gym.distill.hints import has_own_end, is_on_policy
 from sage_gym.distill.returns import examples_for_distillation
+from sage_gym.distill.stages import distil, make_optimizer
 from sage_gym.errors import SageGymError
 from sage_gym.evaluation.manifest import read_rounds
 from sage_gym.rollout import Injection, collect, read_trajectories
-from sage_gym.selection import task_forecasts
-from sage_gym.types import Budget, Origin, Trajectory
+from sage_gym.selection import SelectionSettings, select, task_forecasts
+from sage_gym.selection.settings import Outcome
+from sage_gym.types import Budget, Decision, Origin, Trajectory, Turn
+from tests.nano_toys import play, tiny_student
 from tests.scripted_rollouts import CountingEnv, ScriptedPolicy, count_well, requests
 from tests.scripted_student import Doors, KnockableDoors, ListTracker, ScriptedLoop, scripted_loop
-from tests.trajectories import make_trajectory, make_turn
+from tests.trajectories import make_group, make_trajectory, make_turn
 
 HALF = {0: 0.5, 1: 0.5}
 STAGES = {"distil": ["distil", "reinforce"], "reinforce": ["reinforce"]}
@@ -142,3 +149,39 @@ def test_a_tasks_forecast_is_that_without_hints() -> None:
     plain = make_trajectory("a", turns=(make_turn(p_fail_before=0.75),))
     hinted = replace(make_trajectory("a", turns=(make_turn(p_fail_before=0.25),), attempt=1), hints=("better",))
     assert task_forecasts([plain, hinted]) == {"a": 0.75}
+
+
+def test_recovery_traces_and_second_attempts_are_distilled_with_every_loss() -> None:
+    torch.set_num_threads(1)
+    student = tiny_student()
+    plain, *others = play(student, episodes=3)
+    trace = replace(others[0], turns=(*others[0].turns[:2], _forced(others[0].turns[2]), *_anew(others[0].turns[3:])))
+    hinted = replace(others[1], hints=("better",), turns=tuple(_noted(turn) for turn in others[1].turns))
+    groups = [make_group(plain), make_group(trace), make_group(hinted)]
+    selection = select(groups, {}, SelectionSettings(outcome=Outcome(r_min=0.0), near_duplicates=None))
+    assert len(selection.kept()) == 3
+    before = {name: tensor.clone() for name, tensor in student.model.state_dict().items()}
+    collected = [plain, trace, hinted]
+    settings = Distil(empty_trace_share=0.0, learning_rate=1e-3)
+    result = distil(student, collected, selection, settings, make_optimizer(student, learning_rate=1e-3), seed=0)
+    assert {"distil/loss", "distil/kl", "distil/forecast", "distil/inverse"} <= result.metrics.keys()
+    assert all(math.isfinite(value) for value in result.metrics.values())
+    assert not torch.equal(student.model.state_dict()["lm_head.weight"], before["lm_head.weight"])
+
+
+def _forced(turn: Turn) -> Turn:
+    return replace(turn, decision=Decision("wrong", "wrong", origin=Origin.INJECTED))
+
+
+def _anew(turns: Sequence[Turn]) -> list[Turn]:
+    """What follows a turn without a ledger begins a sequence."""
+    first = turns[0].decision
+    assert first.ledger is not None
+    begun = replace(turns[0], decision=replace(first, ledger=replace(first.ledger, is_continuation=False)))
+    return [begun, *turns[1:]]
+
+
+def _noted(turn: Turn) -> Turn:
+    assert turn.decision.ledger is not None
+    notes = {"prompt_ids_without_hints": list(turn.decision.ledger.prompt_ids)}
+    return replace(turn, decision=replace(turn.decision, notes=notes))

@@ -23,7 +23,7 @@ from sage_gym.distill.inverse import (
     is_trace_dropped,
     trace_of,
 )
-from sage_gym.types import Decision, Ledger, StopReason, Task, Trajectory, Turn
+from sage_gym.types import Decision, Ledger, Origin, StopReason, Task, Trajectory, Turn
 
 torch.set_num_threads(1)
 VOCABULARY = 16
@@ -99,6 +99,22 @@ def test_bad_rows_are_refused() -> None:
     without = Trajectory("e3", bare.task, (*bare.turns, turn), StopReason.TERMINATED, 0.0, False, 0, "toy")
     with pytest.raises(ValueError, match="trajectory e3, turn 1: expected a token ledger"):
         trace_of(without)
+
+
+def test_a_trace_is_what_the_policy_wrote() -> None:
+    whole = trajectory("e", (1, 2), (3,), (4, 5))
+    first, second, third = whole.turns
+
+    def without_ledger(turn: Turn, **changes: object) -> Turn:
+        return replace(turn, decision=replace(turn.decision, ledger=None, **changes))  # type: ignore[arg-type]
+
+    forced = without_ledger(second, origin=Origin.INJECTED)
+    spelled = replace(second, decision=replace(second.decision, origin=Origin.INJECTED))
+    spent = without_ledger(second, stop=StopReason.EPISODE_TOKENS)
+    for left_out in (forced, spelled, spent, without_ledger(second, origin=Origin.EXPERT)):
+        assert trace_of(replace(whole, turns=(first, left_out, third))).decisions == ((1, 2), (4, 5))
+    with pytest.raises(ValueError, match="expected at least one sampled token, got none"):
+        trace_of(replace(whole, turns=(forced,)))
 
 
 def test_collate_labels_the_instruction_alone() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sage_gym.types import Trajectory
+from sage_gym.types import Origin, Trajectory
 
 __all__ = [
     "IGNORED",
@@ -102,17 +102,22 @@ class InverseBatch:
 def trace_of(trajectory: Trajectory) -> Trace:
     """Return z and y from the ledger.
 
+    Left out of z are turns that the policy did not write: a forced mistake, an expert's action, a turn for which no
+    token was left.
+
     Raises:
-        ValueError: a turn without a ledger (its policy does not record tokens), or no turns.
+        ValueError: a turn of the policy's own without a ledger (it does not record tokens), or no tokens at all.
     """
     decisions = []
     for index, turn in enumerate(trajectory.turns):
-        if turn.decision.ledger is None:
+        decision = turn.decision
+        if decision.ledger is not None and decision.origin is not Origin.INJECTED:
+            decisions.append(decision.ledger.sampled_ids)
+        elif decision.ledger is None and decision.origin is Origin.POLICY and decision.stop is None:
             raise ValueError(
                 f"trajectory {trajectory.id}, turn {index}: expected a token ledger, got none; "
                 f"the inverse pass needs a policy that records its tokens"
             )
-        decisions.append(turn.decision.ledger.sampled_ids)
     if not any(decisions):
         raise ValueError(f"trajectory {trajectory.id}: expected at least one sampled token, got none")
     return Trace(tuple(decisions), trajectory.success and not trajectory.stop_reason.is_truncation)
