@@ -65,6 +65,12 @@ def test_each_round_collects_its_tasks_with_its_settings(tmp_path: Path) -> None
         assert manifest.metrics["scripted/episodes"] == 8.0
 
 
+def test_the_learning_rate_falls_to_its_final_share_in_the_last_round(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, {0: 0.25, 1: 0.5, 2: 0.75, 3: 1.0}, settings={"rounds": {"final_rate": 0.2}})
+    loop.run()
+    assert [material.rate for material in loop.materials] == pytest.approx([1.0, 0.6, 0.2])
+
+
 @pytest.mark.parametrize(
     ("patience", "expected"),
     [

@@ -54,18 +54,21 @@ class SlotCache(Cache):
     Args:
         device: where the model is.
         dtype: of keys, values and attention. float32 is the fastest on a CPU also under bfloat16 weights.
-        capacity: tokens a slot holds at first.
+        capacity: tokens a slot holds at first; None is 256 on an accelerator, and 2,048 on a CPU, whose memory is
+            only taken where it is written.
         is_gathered: attend to all rows at once, over gathered and padded slots, when each brings a single token:
             faster where launching a kernel costs more than copying (accelerators).
     """
 
     def __init__(
-        self, *, device: torch.device, dtype: torch.dtype, capacity: int = 256, is_gathered: bool | None = None
+        self, *, device: torch.device, dtype: torch.dtype, capacity: int | None = None, is_gathered: bool | None = None
     ) -> None:
         super().__init__(layers=[])
         self.device, self.dtype = device, dtype
         self.is_gathered = device.type != "cpu" if is_gathered is None else is_gathered
         self.lengths = np.zeros(0, dtype=np.int64)
+        if capacity is None:
+            capacity = 2048 if device.type == "cpu" else 256
         self.tokens = np.zeros((0, capacity), dtype=np.int64)
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
@@ -202,10 +205,12 @@ class SlotCache(Cache):
 
     def _resize(self, rows: int, capacity: int) -> None:
         count, length = self.shape
+        used = [(slot, int(self.lengths[slot])) for slot in np.flatnonzero(self.lengths)]
         for stores in (self._keys, self._values):
             for index, store in enumerate(stores):
                 grown = self._store(rows, store.shape[1], capacity, store.shape[3])
-                grown[:count, :, :length] = store
+                for slot, held in used:  # a whole copy would write, and so take, memory that nothing lies in
+                    grown[slot, :, :held] = store[slot, :, :held]
                 stores[index] = grown
         tokens = np.zeros((rows, capacity), dtype=np.int64)
         tokens[:count, :length] = self.tokens

@@ -92,7 +92,7 @@ class Demonstration:
             return None
         for action in dict.fromkeys(action for action in self._actions() if action in pending):
             if self.rng.random() < self.settings.wrong_option:
-                self._plant(self._wrong_options())
+                self._plant(self._wrong_options(action))
             self._do(action, self.settings.choice_weight)
         reward = self._do("click[buy now]", self.settings.choice_weight)
         if reward < 1.0 or len(self.ids) > self.settings.max_tokens:
@@ -128,10 +128,11 @@ class Demonstration:
                 found.append(choice.action)
         return found[:5]
 
-    def _wrong_options(self) -> list[str]:
-        good = {f"click[{value.lower()}]" for _, value in self.shop.goal.options}
-        groups = {name for name, _ in self.shop.goal.options}
+    def _wrong_options(self, right: str) -> list[str]:
+        """List the other values of the group that is chosen next, so that choosing it mends the mistake."""
         choices = self.shop.view().choices
+        good = {f"click[{value.lower()}]" for _, value in self.shop.goal.options}
+        groups = {c.text.partition(": ")[0] for c in choices if c.action == right}
         return [c.action for c in choices if c.action not in good and c.text.partition(": ")[0] in groups]
 
     def _do(self, action: str, weight: float) -> float:

@@ -123,6 +123,13 @@ class Rounds(Section):
     stages: tuple[Literal["forecast", "distil", "reinforce"], ...] = Field(default=("reinforce",), min_length=1)
     """What a round trains, in order: the forecast head alone on a frozen backbone, weighted imitation of what
     selection kept, policy gradient."""
+    final_rate: float = Field(default=1.0, gt=0.0, le=1.0)
+    """The backbone's learning rate falls in a straight line to this share of itself in the last round; 1 leaves it."""
+
+    def rate(self, number: int) -> float:
+        """Return the share of the backbone's learning rate that round `number`, counted from 1, has."""
+        done = (number - 1) / max(1, self.count - 1)
+        return 1.0 - (1.0 - self.final_rate) * min(1.0, done)
 
 
 class Amplify(Section):
@@ -147,7 +154,7 @@ class Distil(Section):
     """First stage: weighted cross-entropy on the policy's own tokens, and the meta-cognition head's losses."""
 
     learning_rate: float = Field(default=1e-4, gt=0.0)
-    """Constant over the stage."""
+    """Constant over the stage; `rounds.final_rate` lets it fall from round to round."""
     head_learning_rate: float = Field(default=5e-3, gt=0.0)
     """The meta-cognition head's own: it is small, and starts from little."""
     epochs: int = Field(default=1, ge=1)
@@ -172,7 +179,7 @@ class Reinforce(Section):
     """Second stage: policy gradient inside a trust region, on a mixture of R and success."""
 
     learning_rate: float = Field(default=3e-5, gt=0.0)
-    """Constant over the stage."""
+    """Constant over the stage; `rounds.final_rate` lets it fall from round to round."""
     head_learning_rate: float = Field(default=5e-3, gt=0.0)
     """The meta-cognition head's own: it is small, and starts from little."""
     epochs: int = Field(default=1, ge=1)

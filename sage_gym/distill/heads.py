@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sage_gym.distill.batches import collate, plan_steps
+from sage_gym.distill.losses import decision_weights
 from sage_gym.distill.objective import hidden_states
 from sage_gym.distill.returns import examples_for_distillation
 from sage_gym.protocols import Student
@@ -23,7 +24,7 @@ def fit_forecasts(
 ) -> dict[str, float]:
     """Fit both places' logistic regressions on the hidden states of finished episodes, to the optimum (L-BFGS).
 
-    An episode counts once, its weight spread over its decisions. `penalty` is the weight of the squared norm.
+    Decisions are weighed as in `decision_weights`. `penalty` is the weight of the squared norm.
 
     Returns:
         `forecast/nll_<place>`: mean negative log-likelihood in nats, on what was fitted.
@@ -44,9 +45,8 @@ def fit_forecasts(
             states_NH = hidden_states(student.model, batch).float().cpu()
         hidden["before"].append(states_NH[batch.value_M])
         hidden["after"].append(states_NH[batch.action_M])
-        counts_B = torch.bincount(batch.row_M, minlength=len(batch.failed_B))
         labels.append(batch.failed_B[batch.row_M])
-        weights.append((batch.forecast_weights_B / counts_B)[batch.row_M])
+        weights.append(decision_weights(batch.row_M, batch.forecast_weights_B))
     return {
         f"forecast/nll_{place}": _fit(
             head.forecasts[place], torch.cat(hidden[place]).clone(), torch.cat(labels), torch.cat(weights), penalty

@@ -46,7 +46,9 @@ class Judge:
     def test(
         self, incumbent: int, restore: Callable[[int], None], *, tokens_trained: int, elapsed_s: float
     ) -> FinalManifest:
-        """Play the test split for round 0 and the last promoted student, with both ways of decoding.
+        """Play the test split for round 0 and the last promoted student, with every way of decoding.
+
+        The first way is the run's own; then the other as to restriction, and the likeliest token where the run samples.
 
         Args:
             incumbent: the last promoted student's round.
@@ -57,18 +59,26 @@ class Judge:
         began = time.perf_counter()
         settings = self._config.evaluate
         tasks = self._arena.fixed_tasks(settings.test_split, settings.test_tasks)
-        played: dict[tuple[int, bool], list[Trajectory]] = {}
+        ways = [(settings.temperature, settings.restricted), (settings.temperature, not settings.restricted)]
+        if settings.temperature > 0:
+            ways.append((0.0, settings.restricted))
+        played: dict[tuple[int, float, bool], list[Trajectory]] = {}
         for number in dict.fromkeys((0, incumbent)):
             restore(number)
-            for restricted in (settings.restricted, not settings.restricted):
-                policy = self._student.with_decoding(temperature=settings.temperature, restricted=restricted)
-                way = "restricted" if restricted else "free"
+            for temperature, restricted in ways:
+                policy = self._student.with_decoding(temperature=temperature, restricted=restricted)
+                way = ("restricted" if restricted else "free") + ("-greedy" if temperature == 0 else "")
                 journal = self._folder.path / "test" / f"test-{number:03d}-{way}.jsonl"
-                title = f"test: round {number}, {way} decoding"
-                played[number, restricted] = self._arena.play(policy, tasks, journal, title=title)
+                title = f"test: round {number}, {way.replace('-', ', ')} decoding"
+                played[number, temperature, restricted] = self._arena.play(policy, tasks, journal, title=title)
         tests = [
-            (settings.test_split, _in_words(settings.temperature, way), played[0, way], played[incumbent, way])
-            for way in (settings.restricted, not settings.restricted)
+            (
+                settings.test_split,
+                _in_words(temperature, way),
+                played[0, temperature, way],
+                played[incumbent, temperature, way],
+            )
+            for temperature, way in ways
         ]
         return account_for_end(
             run=self._config.run_name,
@@ -78,7 +88,7 @@ class Judge:
             last_promoted=incumbent,
             tests=tests,
             forecast=report_forecasts(
-                played[incumbent, settings.restricted],
+                played[incumbent, *ways[0]],
                 split=settings.test_split,
                 fitted_on=self._folder.played_select(incumbent),
             ),

@@ -18,6 +18,7 @@ from torch.nn import functional
 __all__ = [
     "ForecastLoss",
     "entropy",
+    "decision_weights",
     "forecast_loss",
     "kl_to_reference",
     "log_distribution",
@@ -135,19 +136,30 @@ def weighted_cross_entropy(
     return weighted_mean(-token_logprobs(logits_NV, labels_N, allowed_NA), weights_N, normalizer)
 
 
+def decision_weights(episode_M: Tensor, weights_E: Tensor) -> Tensor:
+    """Spread each episode's weight over its decisions (M), half of it on the first and the rest evenly.
+
+    An episode counts once however long it is, since the long ones are the failed ones and would otherwise raise the
+    base rate. The first decision is where forecasts choose tasks and plans, and where the least is known: with an even
+    share it would have a tenth of the weight. The decisions of an episode must lie together, in their order.
+    """
+    counts_E = torch.bincount(episode_M, minlength=len(weights_E)).clamp(min=1)
+    is_first_M = torch.ones_like(episode_M, dtype=torch.bool)
+    is_first_M[1:] = episode_M[1:] != episode_M[:-1]
+    counts_M = counts_E[episode_M]
+    share_M = torch.where(is_first_M, 0.5, 0.5 / (counts_M - 1).clamp(min=1))
+    return weights_E.float()[episode_M] * torch.where(counts_M == 1, 1.0, share_M)
+
+
 def forecast_loss(
     before_M: Tensor,
     after_M: Tensor,
     episode_M: Tensor,
     failed_E: Tensor,
     weights_E: Tensor | None = None,
-    turns_E: Tensor | None = None,
     normalizer: Tensor | float | None = None,
 ) -> ForecastLoss:
-    """Return the forecast heads' binary cross-entropy against each episode's end.
-
-    An episode counts once however long it is: its weight is spread evenly over its decisions, since the long
-    episodes are the failed ones and would otherwise raise the base rate.
+    """Return the forecast heads' binary cross-entropy against each episode's end, weighed by `decision_weights`.
 
     Args:
         before_M: logits of p_fail at the last prompt token (V = 1 - p).
@@ -157,13 +169,10 @@ def forecast_loss(
         weights_E: inverse of the probability that the episode was sampled for this loss (Horvitz-Thompson; with the
             default normalizer, self-normalised). Every finished on-policy episode belongs here, whatever its weight
             in the language-model loss.
-        turns_E: decisions of each whole episode; counted in `episode_M` unless given (give it when an episode's
-            decisions are spread over several batches).
         normalizer: see the module.
     """
-    counts_E = torch.bincount(episode_M, minlength=len(failed_E)) if turns_E is None else turns_E
-    each_E = torch.ones_like(failed_E, dtype=torch.float32) if weights_E is None else weights_E.float()
-    weights_M = (each_E / counts_E.clamp(min=1))[episode_M]
+    each_E = torch.ones_like(failed_E, dtype=torch.float32) if weights_E is None else weights_E
+    weights_M = decision_weights(episode_M, each_E)
     labels_M = failed_E[episode_M]
 
     def at(logits_M: Tensor) -> Tensor:

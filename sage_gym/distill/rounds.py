@@ -171,6 +171,7 @@ class RoundLoop:
             selection=select(groups, scores, self.config.selection, self.held_out) if has_selection else None,
             ics={name: score.value for name, score in scores.get("ics", {}).items() if score.value is not None},
             gate=gate_after(manifest.metrics for manifest in rounds),
+            rate=self.config.rounds.rate(number),
         )
 
     def _train(self, number: int, material: Material) -> StageResult:

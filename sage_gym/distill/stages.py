@@ -45,6 +45,7 @@ class Material:
         selection: what the stage `distil` imitates; None where it is no stage of the run.
         ics: Inverse Consistency Scores by trajectory id, by the student as it was when the round began.
         gate: whether a baseline of forecasts may be used.
+        rate: the share of the backbone's learning rates that the round has.
     """
 
     collected: Sequence[Trajectory]
@@ -52,6 +53,7 @@ class Material:
     selection: Selection | None = None
     ics: Mapping[str, float] = field(default_factory=dict)
     gate: BaselineGate = field(default_factory=BaselineGate)
+    rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,15 @@ def take_stages(
     """Train the run's stages in their order; their metrics are put together and their tokens summed."""
     metrics: dict[str, float] = {}
     tokens = 0
+    imitating = config.distil.model_copy(update={"learning_rate": config.distil.learning_rate * material.rate})
+    reinforcing = config.reinforce.model_copy(update={"learning_rate": config.reinforce.learning_rate * material.rate})
     for stage in config.rounds.stages:
         if stage == "forecast":
             result = StageResult(fit_forecasts(student, material.collected))
         elif stage == "distil" and material.selection is not None:
-            result = distil(
-                student, material.collected, material.selection, config.distil, optimizer, seed=material.seed
-            )
+            result = distil(student, material.collected, material.selection, imitating, optimizer, seed=material.seed)
         else:
-            result = reinforce(student, material, config.reinforce, optimizer)
+            result = reinforce(student, material, reinforcing, optimizer)
         metrics |= result.metrics
         tokens += result.tokens_trained
     return StageResult(metrics, tokens)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LEVEL_MARK", "SPLITS", "Attribute", "Family", "OptionGroup", "Phrasing", "Role", "Split", "World"]
+__all__ = [
+    "LEVEL_MARK",
+    "SHELVES",
+    "SPLITS",
+    "Attribute",
+    "Family",
+    "OptionGroup",
+    "Phrasing",
+    "Role",
+    "Shelf",
+    "Split",
+    "World",
+]
 
 Role = Literal["plain", "with", "for"]
 """Where an attribute stands in an instruction: before the product type, after `with`, after `for`."""
@@ -35,6 +47,64 @@ class OptionGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """How alike the products of a family are, and so how hard it is to find the right one.
+
+    Products come in lines: siblings of one maker.
+    """
+
+    line_sizes: tuple[int, ...]
+    """Siblings per line, repeated."""
+    kept: float
+    """Chance that a sibling keeps an option value of its line; 1 leaves all siblings the same options."""
+    varied: tuple[int, ...]
+    """Weights of 0, 1, 2, ... attributes in which a sibling differs from its line."""
+    attributes: tuple[int, ...] = (14, 22, 22, 16, 12, 8, 6)
+    """Weights of 3, 4, 5, ... attributes that a line has."""
+    wanted: tuple[int, ...] = (13, 36, 27, 14, 6, 4)
+    """Weights of 1, 2, 3, ... attributes that an instruction asks for."""
+    is_standard: bool = False
+    """Whether all products of the family offer the same few option values."""
+    titled: tuple[float, float] = (0.0, 0.55)
+    """Range of the chance that an attribute is named in the title, drawn for each product: some say all, some hardly
+    anything."""
+    bullets: float = 0.62
+    """Chance that an attribute has a bullet."""
+    described: float = 0.25
+    """Chance that the description states an attribute."""
+    price_spread: float = 1.0
+    """Share of the family's price range (in logarithms) that its lines are spread over."""
+
+
+SHELVES = {
+    "mixed": Shelf((4, 2, 5, 3, 1, 4, 3), 0.22, (65, 22, 13)),
+    "calm": Shelf(
+        (1,),
+        1.0,
+        (1,),
+        attributes=(50, 50),
+        wanted=(0, 30, 50, 20),
+        is_standard=True,
+        titled=(1.0, 1.0),
+        bullets=1.0,
+        price_spread=0.3,
+    ),
+    "crowded": Shelf(
+        (12, 9, 10),
+        1.0,
+        (0, 0, 10, 20, 30, 40),
+        wanted=(0, 0, 30, 40, 30),
+        titled=(0.0, 0.05),
+        bullets=0.03,
+        described=0.03,
+    ),
+}
+"""`mixed`: lines of a few siblings, and what one lacks, another has, as its page shows; `calm`: each maker has one
+product of the kind, in the usual sizes; `crowded`: makers sell many that differ in properties which the listing hardly
+mentions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A product type: the products of a family share `query`, and differ in attributes, options and price (dollars)."""
 
@@ -54,6 +124,7 @@ class Family:
     share: int = 1
     """Relative number of products."""
     is_transfer: bool = False
+    shelf: Shelf = SHELVES["mixed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """One product out of a world, as a pure function of its index: what it is, before any words are put to it.
 
-Products come in *lines*: siblings of one maker that share most attributes and differ in a few, in the options they
-offer and in price. They are what makes a search return right and nearly right products side by side. A line never
-straddles two splits.
+Products come in *lines*: siblings of one maker that share most attributes and differ in a few, in price, and as the
+family's shelf has it in the options they offer. They are what makes a search return right and nearly right products
+side by side. A line never straddles two splits.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from envs.webshop.shop.family import Attribute, Family, OptionGroup, Split, Worl
 
 __all__ = ["Draft", "Offer", "Place", "asin_of", "draw_draft", "place_of", "split_of"]
 
-LINE_SIZES = (4, 2, 5, 3, 1, 4, 3)
-"""Siblings per line, repeated; sums to `LINE_PERIOD`."""
-LINE_PERIOD = sum(LINE_SIZES)
 LINE_SPLITS: tuple[Split, ...] = ("train", "test", "train", "select", "train", "train", "test")
 """Splits of successive lines of a family, so that each family with a few lines is in all three."""
 GOAL_SHARE = 0.78
@@ -88,12 +85,13 @@ def place_of(world: World, index: int) -> Place:
     cycle, slot = divmod(index, len(slots))
     family = slots[slot]
     number = cycle * world.families[family].share + _earlier(world)[slot]
-    period, rest = divmod(number, LINE_PERIOD)
-    for at, size in enumerate(LINE_SIZES):
+    sizes = world.families[family].shelf.line_sizes
+    period, rest = divmod(number, sum(sizes))
+    for at, size in enumerate(sizes):
         if rest < size:
-            return Place(family, period * len(LINE_SIZES) + at, rest)
+            return Place(family, period * len(sizes) + at, rest)
         rest -= size
-    raise AssertionError("LINE_SIZES does not sum to LINE_PERIOD")
+    raise AssertionError("a remainder lies below its divisor")
 
 
 def split_of(world: World, index: int) -> Split:
@@ -122,17 +120,19 @@ def draw_draft(world: World, index: int) -> Draft:
     line = Random(f"{world.name}/{world.seed}/line/{place.family}/{place.line}")
     own = Random(f"{world.name}/{world.seed}/product/{index}")
     brand, noun = line.choice(family.brands), family.nouns[0] if line.random() < 0.7 else line.choice(family.nouns)
-    attributes = line.sample(
-        family.attributes, min(len(family.attributes), line.choices(range(3, 10), LINE_WEIGHTS)[0])
-    )
+    weights = family.shelf.attributes
+    count = line.choices(range(3, 3 + len(weights)), weights)[0]
+    attributes = line.sample(family.attributes, min(len(family.attributes), count))
     extras = line.sample(family.extras, min(len(family.extras), line.randint(4, 7)))
     offers = _offers(family.options, line)
-    price = family.price_low * (family.price_high / family.price_low) ** line.random()
+    if family.shelf.is_standard:
+        offers = _standard(family, Random(f"{world.name}/{world.seed}/family/{place.family}"))
+    price = family.price_low * (family.price_high / family.price_low) ** (line.random() * family.shelf.price_spread)
     if place.sibling:
         attributes = _vary_attributes(attributes, family, own)
         offers = [_vary_offer(offer, family, own) for offer in offers]
         price *= own.lognormvariate(0.2, 0.65)
-    wanted = _wanted(attributes, own) if own.random() < GOAL_SHARE else ()
+    wanted = _wanted(attributes, family.shelf.wanted, own) if own.random() < GOAL_SHARE else ()
     low, high = _price_range(price, own)
     return Draft(
         asin=asin_of(world, index), split=split_of(world, index), family=family, brand=brand, noun=noun,
@@ -141,27 +141,22 @@ def draw_draft(world: World, index: int) -> Draft:
     )  # fmt: skip
 
 
-KEPT_SHARE = 0.22
-"""Chance that a sibling keeps an option value of its line."""
 VALUES_SHAPES = ((1.2, 1.0), (1.1, 0.7), (0.0, 0.7))
 """Parameters of the log-normal number of values beyond a group's least, for the first, second and later groups."""
-LINE_WEIGHTS = (14, 22, 22, 16, 12, 8, 6)
-VARIED_WEIGHTS = (65, 22, 13)
-"""How many attributes (0 to 2) a sibling has changed."""
-WANTED_WEIGHTS = (13, 36, 27, 14, 6, 4)
-"""How many attributes (1 to 6) an instruction asks for."""
+STANDARD_VALUES = (5, 4, 3)
+"""How many values the first, second and later groups have where all products of a family offer the same."""
 
 
 def _vary_attributes(attributes: Sequence[Attribute], family: Family, rng: Random) -> list[Attribute]:
-    """Drop up to two of a line's attributes, often none, and put in as many others."""
-    dropped = min(len(attributes) - 1, rng.choices((0, 1, 2), VARIED_WEIGHTS)[0])
+    """Drop some of a line's attributes and put in as many others."""
+    dropped = min(len(attributes) - 1, rng.choices(range(len(family.shelf.varied)), family.shelf.varied)[0])
     kept = rng.sample(attributes, len(attributes) - dropped)
     others = [attribute for attribute in family.attributes if attribute not in attributes]
     return [*kept, *rng.sample(others, min(dropped, len(others)))]
 
 
-def _wanted(attributes: Sequence[Attribute], rng: Random) -> tuple[Attribute, ...]:
-    count = min(len(attributes), rng.choices(range(1, 7), WANTED_WEIGHTS)[0])
+def _wanted(attributes: Sequence[Attribute], weights: Sequence[int], rng: Random) -> tuple[Attribute, ...]:
+    count = min(len(attributes), rng.choices(range(1, len(weights) + 1), weights)[0])
     chosen = rng.sample(attributes, count)
     return tuple(attribute for role in ("plain", "with", "for") for attribute in chosen if attribute.role == role)
 
@@ -188,14 +183,25 @@ def _in_order(values: Sequence[str], group: OptionGroup) -> tuple[str, ...]:
     return tuple(value for value in group.values if value in kept)
 
 
+def _standard(family: Family, rng: Random) -> list[Offer]:
+    """Draw the values that all products of a family offer."""
+    counts = [STANDARD_VALUES[min(at, len(STANDARD_VALUES) - 1)] for at in range(len(family.options))]
+    return [
+        Offer(group.name, _in_order(rng.sample(group.values, min(len(group.values), count)), group))
+        for group, count in zip(family.options, counts, strict=True)
+    ]
+
+
 def _vary_offer(offer: Offer, family: Family, rng: Random) -> Offer:
     """Take some of the line's values away and put in others: what one sibling lacks, another has."""
     group = next(group for group in family.options if group.name == offer.name)
-    if not offer.values or rng.random() < 0.08:
+    if not offer.values or rng.random() < 0.08 or family.shelf.kept == 1.0:
         return offer
-    kept = [value for value in offer.values if rng.random() < KEPT_SHARE]
+    kept = [value for value in offer.values if rng.random() < family.shelf.kept]
     others = [value for value in group.values if value not in offer.values]
-    added = rng.sample(others, min(len(others), rng.randint(1, max(1, round(len(offer.values) * (1 - KEPT_SHARE))))))
+    added = rng.sample(
+        others, min(len(others), rng.randint(1, max(1, round(len(offer.values) * (1 - family.shelf.kept)))))
+    )
     return Offer(offer.name, _in_order([*kept, *added], group) or offer.values)
 
 

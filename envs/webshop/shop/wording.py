@@ -15,12 +15,6 @@ from envs.webshop.shop.product import Draft
 
 __all__ = ["Listing", "write_listing"]
 
-TITLE_SHARES = (0.0, 0.55)
-"""Chance that an attribute is named in the title, drawn for each product: some titles say all, some hardly anything."""
-BULLET_SHARE = 0.62
-"""Chance that an attribute has a bullet."""
-DESCRIPTION_SHARE = 0.25
-"""Chance that the description states an attribute."""
 SMALL_WORDS = frozenset({"a", "and", "as", "at", "by", "for", "in", "of", "on", "or", "the", "to", "with"})
 
 
@@ -52,7 +46,7 @@ def titled(text: str) -> str:
 
 def _title(draft: Draft, rng: Random) -> str:
     """Join brand, attributes, type, features and a variant until a drawn length (60 to 180 characters) is reached."""
-    share = rng.uniform(*TITLE_SHARES)
+    share = rng.uniform(*draft.family.shelf.titled)
     named = [attribute for attribute in draft.attributes if rng.random() < share]
     before = [titled(a.text) for a in named if a.role == "plain"]
     after = [f"{'with' if a.role == 'with' else 'for'} {titled(a.text)}" for a in named if a.role != "plain"]
@@ -99,7 +93,7 @@ def _state(attributes: Sequence[Attribute], share: float, draft: Draft, phrasing
 
 
 def _bullets(draft: Draft, phrasing: Phrasing, rng: Random) -> tuple[str, ...]:
-    stated = _state(draft.attributes, BULLET_SHARE, draft, phrasing, rng)
+    stated = _state(draft.attributes, draft.family.shelf.bullets, draft, phrasing, rng)
     count = min(len(phrasing.filler), rng.randint(1, 3))
     filler = [_fill(text, draft, rng) for text in rng.sample(phrasing.filler, count)]
     bullets = [*stated, *filler]
@@ -112,7 +106,7 @@ def _description(draft: Draft, phrasing: Phrasing, rng: Random) -> str:
     if rng.random() < 1 / 6:
         return ""
     sentences = [_fill(rng.choice(phrasing.opening), draft, rng)]
-    sentences += _state(draft.attributes, DESCRIPTION_SHARE, draft, phrasing, rng)
+    sentences += _state(draft.attributes, draft.family.shelf.described, draft, phrasing, rng)
     sentences.append(_fill(rng.choice(phrasing.filler), draft, rng))
     return " ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences)
 

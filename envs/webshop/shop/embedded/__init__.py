@@ -5,10 +5,11 @@ from __future__ import annotations
 import tomllib
 from functools import lru_cache
 from importlib.resources import files
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from envs.webshop.shop.family import LEVEL_MARK, Attribute, Family, OptionGroup, Phrasing, Role, World
+from envs.webshop.shop.family import LEVEL_MARK, SHELVES, Attribute, Family, OptionGroup, Phrasing, Role, World
 
 __all__ = ["draw_world"]
 
@@ -26,7 +27,7 @@ class OptionRecord(BaseModel):
 
 
 class FamilyRecord(BaseModel):
-    """A product type. Its attributes add to the department's."""
+    """A product type. Its attributes add to the department's; a shelf replaces the department's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +36,7 @@ class FamilyRecord(BaseModel):
     path: str
     price: tuple[float, float]
     share: int = 1
+    shelf: Literal["mixed", "calm", "crowded"] | None = None
     plain: tuple[str, ...] = ()
     having: tuple[str, ...] = ()
     suited: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class DepartmentRecord(BaseModel):
     name: str
     path: str
     is_transfer: bool = False
+    shelf: Literal["mixed", "calm", "crowded"]
     brands: tuple[str, ...]
     plain: tuple[str, ...]
     having: tuple[str, ...]
@@ -103,6 +106,7 @@ def _family(record: FamilyRecord, department: DepartmentRecord, shared: Shared) 
         price_high=record.price[1],
         share=record.share,
         is_transfer=department.is_transfer,
+        shelf=SHELVES[record.shelf or department.shelf],
     )
 
 
