@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.imports import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER: dict[str, str] = {
     "python -m sage_gym.train env=webshop run=mine seed=1": (
-        "python -m sage_gym.train env=webshop run=readme-check seed=1 rounds.count=1 rollout.tasks_per_round=2 "
+        "python -m sage_gym.train env=webshop run=readme-check run.folder={folder} seed=1 rounds.count=1 rollout.tasks_per_round=2 "
         "rollout.group_size=2 evaluate.select_tasks=4 evaluate.test_tasks=4 tracking.wandb=off"
     ),
 }
@@ -51,8 +52,8 @@ def test_readme_shows_commands() -> None:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_the_command_runs(command: str) -> None:
-    program, *arguments = shlex.split(SMALLER.get(command, command))
+def test_the_command_runs(command: str, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(SMALLER.get(command, command).replace("{folder}", str(tmp_path)))
     assert program in ("make", "python"), f"expected make or python, got {program!r}; say here how to test it"
     # What make's targets do is this very test run, or would repeat it: that each exists and expands is seen here.
     result = run([program, "-n", *arguments] if program == "make" else [sys.executable, *arguments])
