@@ -69,6 +69,8 @@ class Demonstration:
         self.ids: list[int] = []
         self.weights: list[float] = []
         self.marks: list[int] = []
+        self.ends: tuple[int, ...] = ()
+        self.pieces: tuple[int, ...] = ()
 
     def play(self) -> Sequence_ | None:
         """Return the episode, or None where the teacher does not find the product or the text grows too long."""
@@ -97,7 +99,7 @@ class Demonstration:
         reward = self._do("click[buy now]", self.settings.choice_weight)
         if reward < 1.0 or len(self.ids) > self.settings.max_tokens:
             return None
-        return Sequence_(tuple(self.ids), tuple(self.weights), tuple(self.marks))
+        return Sequence_(tuple(self.ids), tuple(self.weights), tuple(self.marks), self.ends, self.pieces)
 
     def _query(self) -> str:
         """Give what the instruction asks for, now and then without its last parts."""
@@ -140,6 +142,9 @@ class Demonstration:
         context = Context("", self.task, "", tuple(self.turns), 0, view=view)
         prompt = self.renderer.render(context)
         sampled = self._tokens(action, prompt, view)
+        if not self.turns:
+            self.ends = (len(prompt.ids) - 1, len(prompt.ids) + len(sampled) - 1)
+            self.pieces = tuple(sorted(set(self.vocabulary.encode(self.task.instruction)) & set(prompt.ids)))
         self.ids += [*prompt.ids, *sampled]
         self.marks += [*self._marks(prompt, view), *(-1 for _ in sampled)]
         self.weights += [0.0] * len(prompt.ids) + [weight] * len(sampled)

@@ -16,7 +16,7 @@ from sage_gym.blockwise import blockwise_attention
 
 ROUND = 64
 
-__all__ = ["Batch", "ImitationSettings", "Sequence_", "imitate", "pack"]
+__all__ = ["Batch", "ImitationSettings", "Probes", "Sequence_", "imitate", "pack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +24,29 @@ class Sequence_:
     """One episode as ids, and for each the weight of predicting it (0 where the policy did not choose it).
 
     `marks` are, at label tokens, whether the choice they stand behind is a right one (1 or 0), elsewhere -1; empty
-    means nowhere.
+    means nowhere. `ends` are the positions at which a forecast is read before anything is known of the shop, `pieces`
+    the ids that the instruction is made of.
     """
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
     marks: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    pieces: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Right-padded sequences. Causal attention never looks at the padding, so no mask is needed."""
+    """Right-padded sequences. Causal attention never looks at the padding, so no mask is needed.
+
+    `ends_E` are flat positions, `pieces_EP` what is asked for at each, filled up with -1.
+    """
 
     ids_BT: torch.Tensor
     weights_BT: torch.Tensor
     marks_BT: torch.Tensor
+    ends_E: torch.Tensor
+    pieces_EP: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -60,6 +68,9 @@ class ImitationSettings:
     mark_weight: float = 0.0
     """Of the loss that asks at every label whether its choice is right: matching is learned from each choice shown,
     not only from the few taken. Its linear probe is thrown away."""
+    recall_weight: float = 0.0
+    """Of the loss that asks, where the first decision's forecasts are read, for the pieces of the instruction: what is
+    forecast before anything is seen can be read off nothing else. Its linear probe is thrown away."""
 
 
 def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, seed: int = 0) -> Iterator[Batch]:
@@ -92,7 +103,18 @@ def _pad(group: Sequence[Sequence_], length: int) -> Batch:
         ids[row, : len(sequence.ids)] = sequence.ids
         weights[row, : len(sequence.weights)] = sequence.weights
         marks[row, : len(sequence.marks)] = sequence.marks
-    return Batch(torch.from_numpy(ids), torch.from_numpy(weights), torch.from_numpy(marks))
+    ends = [row * length + end for row, sequence in enumerate(group) for end in sequence.ends]
+    asked = [sequence.pieces for sequence in group for _ in sequence.ends]
+    pieces = np.full((len(asked), max(map(len, asked), default=0)), -1, dtype=np.int64)
+    for row, ids_of_row in enumerate(asked):
+        pieces[row, : len(ids_of_row)] = ids_of_row
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(weights),
+        torch.from_numpy(marks),
+        torch.tensor(ends, dtype=torch.int64),
+        torch.from_numpy(pieces),
+    )
 
 
 def learning_rate_at(step: int, settings: ImitationSettings) -> float:
@@ -104,19 +126,48 @@ def learning_rate_at(step: int, settings: ImitationSettings) -> float:
     return settings.learning_rate * share
 
 
-def batch_loss(
-    model: Qwen2ForCausalLM, batch: Batch, probe: torch.nn.Linear | None = None, mark_weight: float = 0.0
-) -> torch.Tensor:
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The linear maps of the auxiliary losses, and the losses' weights; None where there is none."""
+
+    mark: torch.nn.Linear | None = None
+    mark_weight: float = 0.0
+    recall: torch.nn.Linear | None = None
+    recall_weight: float = 0.0
+
+    @classmethod
+    def of(cls, settings: ImitationSettings, hidden: int, vocabulary: int) -> Probes:
+        """Make those that the settings ask for."""
+        return cls(
+            torch.nn.Linear(hidden, 1) if settings.mark_weight else None,
+            settings.mark_weight,
+            torch.nn.Linear(hidden, vocabulary) if settings.recall_weight else None,
+            settings.recall_weight,
+        )
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """List what is trained along."""
+        return [p for probe in (self.mark, self.recall) if probe is not None for p in probe.parameters()]
+
+
+def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = None) -> torch.Tensor:
     """Weighted mean cross-entropy in nats; the unembedding runs at weighted positions alone."""
     with blockwise_attention(model):
         hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
-    marked_BT = batch.marks_BT >= 0
     loss = _cross_entropy(model, hidden_BTH, batch)
-    if probe is None or not bool(marked_BT.any()):
+    if probes is None:
         return loss
-    logits_M = probe(hidden_BTH.float()).squeeze(-1)[marked_BT]
-    wanted_M = batch.marks_BT[marked_BT].float()
-    return loss + mark_weight * functional.binary_cross_entropy_with_logits(logits_M, wanted_M)
+    marked_BT = batch.marks_BT >= 0
+    if probes.mark is not None and bool(marked_BT.any()):
+        logits_M = probes.mark(hidden_BTH.float()).squeeze(-1)[marked_BT]
+        wanted_M = batch.marks_BT[marked_BT].float()
+        loss = loss + probes.mark_weight * functional.binary_cross_entropy_with_logits(logits_M, wanted_M)
+    if probes.recall is not None and len(batch.ends_E):
+        log_EV = torch.log_softmax(probes.recall(hidden_BTH.flatten(0, 1)[batch.ends_E].float()).float(), dim=-1)
+        is_asked_EP = batch.pieces_EP >= 0
+        found_EP = log_EV.gather(1, batch.pieces_EP.clamp(min=0))
+        loss = loss - probes.recall_weight * found_EP[is_asked_EP].mean()
+    return loss
 
 
 def _cross_entropy(model: Qwen2ForCausalLM, hidden_BTH: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -152,7 +203,7 @@ def imitate(
         report: called after each step with (step, loss in nats, tokens a second so far).
         stop: end after so many steps, on the schedule of all of them.
     """
-    probe = torch.nn.Linear(model.config.hidden_size, 1) if settings.mark_weight else None
+    probes = Probes.of(settings, model.config.hidden_size, model.config.vocab_size)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
@@ -161,8 +212,8 @@ def imitate(
         betas=(0.9, 0.98),
         fused=True,
     )
-    if probe is not None:
-        optimizer.add_param_group({"params": list(probe.parameters()), "weight_decay": 0.0})
+    if probes.parameters():
+        optimizer.add_param_group({"params": probes.parameters(), "weight_decay": 0.0})
     model.train()
     began, tokens = time.perf_counter(), 0
     for step in range(settings.steps if stop is None else stop):
@@ -170,7 +221,7 @@ def imitate(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, settings)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = batch_loss(model, batch, probe, settings.mark_weight)
+            loss = batch_loss(model, batch, probes)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimizer.step()

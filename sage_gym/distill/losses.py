@@ -17,8 +17,8 @@ from torch.nn import functional
 
 __all__ = [
     "ForecastLoss",
-    "entropy",
     "decision_weights",
+    "entropy",
     "forecast_loss",
     "kl_to_reference",
     "log_distribution",
