@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from policies.causal_lm.compact import CompactRenderer, Vocabulary
 from policies.causal_lm.prompt import Prompt
 from policies.nano import WEIGHTS
 from policies.nano.demonstrations import PRICED, Demonstration, DemonstrationSettings
-from policies.nano.imitation import Sequence_
-from policies.nano.model import build_tokenizer
+from policies.nano.imitation import ImitationSettings, Probes, Sequence_, batch_loss, pack
+from policies.nano.model import build_model, build_tokenizer
 from policies.nano.train import Recipe, open_world
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
 from tests.imports import ROOT
@@ -42,7 +43,8 @@ import sys
 from pathlib import Path
 from policies.nano.imitation import ImitationSettings
 from policies.nano.train import Recipe, train
-imitation = ImitationSettings(steps=400, batch_tokens=1536, learning_rate=3e-3, warmup=10, mark_weight=0.25)
+weights = {"mark_weight": 0.25, "recall_weight": 0.1}
+imitation = ImitationSettings(steps=400, batch_tokens=1536, learning_rate=3e-3, warmup=10, **weights)
 recipe = Recipe(hidden=32, layers=2, heads=2, threads=1, world_size=40, imitation=imitation)
 train(recipe, Path(sys.argv[1]), stop_after=100)
 """
@@ -262,3 +264,41 @@ def test_a_planted_option_is_mended_and_loses_no_demonstration() -> None:
         return sum(sequence is not None for sequence in played)
 
     assert solved(wrong_option=1.0) == solved(wrong_option=0.0)
+
+
+def test_the_pieces_of_the_instruction_are_asked_for_where_the_first_forecasts_are_read() -> None:
+    environment: Any = open_world(WORLDS[0], SIZE)
+    vocabulary = vocabulary_of(environment.unwrapped)
+    settings = DemonstrationSettings(wrong_product=0.0, wrong_option=0.0, short_query=0.0)
+    task = first_tasks(environment)[0]
+    shown = begin(environment, task, vocabulary, settings, np.random.default_rng(0)).play()
+    assert shown is not None
+    end_of_prompt, end_of_decision = shown.ends
+    first_chosen = next(place for place, weight in enumerate(shown.weights) if weight)
+    assert end_of_prompt == first_chosen - 1
+    assert shown.weights[end_of_decision] > 0
+    assert shown.weights[end_of_decision + 1] == 0
+    assert set(vocabulary.encode(task.instruction)) >= set(shown.pieces)
+    assert len(shown.pieces) > 5
+
+
+def test_recall_is_the_mean_cost_of_the_pieces() -> None:
+    """Two rows of two and one pieces: each piece counts once, filling never."""
+    torch.manual_seed(0)
+    model = build_model(0, hidden=16, layers=1, heads=2)
+    rows = [
+        Sequence_((5, 6, 7), (0.0, 0.0, 1.0), ends=(1,), pieces=(5, 9)),
+        Sequence_((8, 6, 7), (0.0, 0.0, 1.0), ends=(1,), pieces=(8,)),
+    ]
+    batch = next(pack(iter(rows), batch_tokens=128, pool=2))
+    probes = Probes.of(ImitationSettings(recall_weight=0.5), 16, model.config.vocab_size)
+    with torch.no_grad():
+        added = batch_loss(model, batch, probes) - batch_loss(model, batch)
+        hidden_BTH = model.model(input_ids=batch.ids_BT).last_hidden_state
+        costs = []
+        for row in range(2):
+            assert probes.recall is not None
+            log_V = torch.log_softmax(probes.recall(hidden_BTH[row, 1]), dim=-1)
+            first = int(batch.ids_BT[row, 0])
+            costs += [-float(log_V[piece]) for piece in ((5, 9) if first == 5 else (8,))]
+    assert float(added) == pytest.approx(0.5 * sum(costs) / 3, rel=1e-4)

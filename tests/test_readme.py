@@ -16,8 +16,9 @@ from tests.imports import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER: dict[str, str] = {
     "python -m sage_gym.train env=webshop run=mine seed=1": (
-        "python -m sage_gym.train env=webshop run=readme-check run.folder={folder} seed=1 rounds.count=1 rollout.tasks_per_round=2 "
-        "rollout.group_size=2 evaluate.select_tasks=4 evaluate.test_tasks=4 tracking.wandb=off"
+        "python -m sage_gym.train env=webshop run=readme-check run.folder={folder} seed=1 rounds.count=1 "
+        "rollout.tasks_per_round=2 rollout.group_size=2 evaluate.select_tasks=4 evaluate.test_tasks=4 "
+        "tracking.wandb=off"
     ),
 }
 """A command that takes long, to what is run in its place."""
