@@ -259,7 +259,7 @@ def test_manifests_are_those_of_an_uninterrupted_run(runs: Runs) -> None:
 @pytest.mark.slow
 def test_episodes_and_metrics_are_those_of_an_uninterrupted_run(runs: Runs) -> None:
     journals = journals_of(runs.whole)
-    assert len(journals) == 17
+    assert len(journals) == 19
     assert [name for name, found in journals.items() if not found] == [
         "rounds/001/recovery.jsonl",  # the tiny student succeeds nowhere, so no mistake is forced anywhere
         "rounds/002/recovery.jsonl",

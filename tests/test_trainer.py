@@ -230,9 +230,11 @@ def test_each_step_follows_its_own_gradient_in_the_model_and_in_the_head() -> No
     for batch in batches:
         optimizer.zero_grad()
         hidden_NH = hidden_states(by_hand.model, batch)
+        decisions = len(batch.row_M)
+        weights_M = torch.tensor([0.5, *[0.5 / (decisions - 1)] * (decisions - 1)])  # one row, whose first has half
         losses = [
             nn.functional.binary_cross_entropy_with_logits(
-                head.forecast(hidden_NH[places_M], place), batch.failed_B[batch.row_M]
+                head.forecast(hidden_NH[places_M], place), batch.failed_B[batch.row_M], weights_M, reduction="sum"
             )
             for places_M, place in ((batch.value_M, "before"), (batch.action_M, "after"))
         ]
