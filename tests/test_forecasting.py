@@ -1,8 +1,7 @@
-"""Forecasts on the split that temperatures are fitted on: each half of the tasks by the other half's fit."""
+"""Forecasts on the split that the head is calibrated on: each half of the tasks by the other half's fit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from policies.metacognition import MetacognitionHead, fit_temperature
-from sage_gym.distill.forecasting import CROSS_FITTED, calibrate, cross_calibrated, report_while_fitting
+from policies.metacognition import MetacognitionHead, fit_scaling
+from sage_gym.distill.forecasting import CROSS_FITTED, calibrate, cross_calibrated, halves, report_while_fitting
 from sage_gym.evaluation.forecasts import judge_head
 from sage_gym.evaluation.manifest import read_rounds
 from sage_gym.types import Trajectory
@@ -46,13 +45,6 @@ def overconfident(count: int = 300, families: int = 150) -> list[Trajectory]:
     return made
 
 
-def temperatures_of(before: Sequence[Trajectory], after: Sequence[Trajectory], name: str) -> list[float]:
-    return [
-        round(logit(getattr(a.turns[0].decision, name)) / logit(getattr(b.turns[0].decision, name)), 4)
-        for a, b in zip(before, after, strict=True)
-    ]
-
-
 def test_forecasts_that_are_too_sure_are_reported_as_calibrated() -> None:
     played = overconfident()
     report = report_while_fitting(a_student(), played, split="select")
@@ -69,39 +61,39 @@ def test_forecasts_that_are_too_sure_are_reported_as_calibrated() -> None:
 
 
 @pytest.mark.parametrize("name", ["p_fail_before", "p_fail"])
-def test_each_half_is_cooled_by_the_temperature_of_the_other(name: str) -> None:
+def test_each_half_is_scaled_as_is_best_for_the_other(name: str) -> None:
     played = overconfident()
-    found = temperatures_of(played, cross_calibrated(a_student(), played), name)
-    halves = sorted(set(found))
-    assert len(halves) == 2
-    for own, other in (halves, halves[::-1]):
-        fitted_on = [t for t, temperature in zip(played, found, strict=True) if temperature == other]
-        assert 0.4 < len(fitted_on) / len(played) < 0.6
-        logits = torch.tensor([logit(getattr(t.turns[0].decision, name)) for t in fitted_on])
-        fit = fit_temperature(logits, torch.tensor([float(not t.success) for t in fitted_on]))
-        assert own == pytest.approx(fit.temperature, rel=1e-3)
+    half_of = halves(played)
+    scaled = dict(zip([t.id for t in played], cross_calibrated(a_student(), played), strict=True))
+    for half in (0, 1):
+        own = [t for t in played if half_of[t.task.family] == half]
+        others = [t for t in played if half_of[t.task.family] != half]
+        assert 0.4 < len(own) / len(played) < 0.6
+        logits = torch.tensor([logit(getattr(t.turns[0].decision, name)) for t in others])
+        fit = fit_scaling(logits, torch.tensor([float(not t.success) for t in others]))
+        for trajectory in own:
+            raw, found = (logit(getattr(t.turns[0].decision, name)) for t in (trajectory, scaled[trajectory.id]))
+            assert found == pytest.approx(raw / fit.temperature + fit.shift, rel=1e-3, abs=1e-4)
 
 
-def test_a_family_lies_in_one_half_and_every_decision_is_cooled() -> None:
+def test_a_family_lies_in_one_half_and_every_decision_is_scaled() -> None:
     played = overconfident(families=20)
-    cooled = cross_calibrated(a_student(), played)
-    of_family: dict[str, set[float]] = {}
-    for trajectory, temperature in zip(played, temperatures_of(played, cooled, "p_fail"), strict=True):
-        of_family.setdefault(trajectory.task.family, set()).add(temperature)
-    assert {len(found) for found in of_family.values()} == {1}
-    assert all(t.turns[0].decision == t.turns[1].decision for t in cooled)
+    assert sorted(halves(played).values()) == [0] * 10 + [1] * 10
+    assert all(t.turns[0].decision == t.turns[1].decision for t in cross_calibrated(a_student(), played))
 
 
 def test_the_head_stays_as_it_was_and_is_fitted_on_everything_afterwards() -> None:
     student, played = a_student(), overconfident()
     student.head.temperatures.fill_(1.5)
+    student.head.shifts.fill_(-0.5)
     cross_calibrated(student, played)
-    assert student.head.temperatures.tolist() == [1.5, 1.5]
+    assert (student.head.temperatures.tolist(), student.head.shifts.tolist()) == ([1.5, 1.5], [-0.5, -0.5])
     fits = calibrate(student, played)
     assert [round(t, 4) for t in student.head.temperatures.tolist()] == [
         round(fits["forecast/temperature_before"], 4),
         round(fits["forecast/temperature_after"], 4),
     ]
+    assert student.head.shifts.tolist() == pytest.approx([fits["forecast/shift_before"], fits["forecast/shift_after"]])
 
 
 def test_without_a_head_or_forecasts_there_is_no_report() -> None:

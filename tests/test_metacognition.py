@@ -18,7 +18,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from policies.metacognition import MetacognitionHead, Place, fit_temperature, hidden_size_of
+from policies.metacognition import MetacognitionHead, Place, fit_scaling, hidden_size_of
 from sage_gym.errors import CheckpointError
 
 torch.set_num_threads(1)
@@ -31,6 +31,7 @@ def trained_head(hidden_size: int = 4, rank: int = 2) -> MetacognitionHead:
     for parameter in head.parameters():
         nn.init.normal_(parameter)
     head.temperatures.copy_(torch.tensor([2.0, 0.5]))
+    head.shifts.copy_(torch.tensor([0.3, -0.4]))
     return head
 
 
@@ -48,13 +49,13 @@ def test_an_untrained_head_forecasts_one_half() -> None:
     assert MetacognitionHead(4).p_fail(torch.randn(3, 4), "before").tolist() == [0.5, 0.5, 0.5]
 
 
-def test_each_place_has_its_own_weights_and_temperature() -> None:
+def test_each_place_has_its_own_weights_and_scaling() -> None:
     head, hidden_BH = trained_head(), torch.randn(3, 4)
-    for place, temperature in (("before", 2.0), ("after", 0.5)):
+    for place, temperature, shift in (("before", 2.0, 0.3), ("after", 0.5, -0.4)):
         linear = head.forecasts[place]
         raw_B = hidden_BH @ linear.weight[0] + linear.bias[0]
         torch.testing.assert_close(head.forecast(hidden_BH, place), raw_B)
-        torch.testing.assert_close(head.p_fail(hidden_BH, place), torch.sigmoid(raw_B / temperature))
+        torch.testing.assert_close(head.p_fail(hidden_BH, place), torch.sigmoid(raw_B / temperature + shift))
     assert not torch.allclose(head.forecast(hidden_BH, "before"), head.forecast(hidden_BH, "after"))
 
 
@@ -69,11 +70,13 @@ def test_an_unknown_place_and_another_width_are_refused() -> None:
         trained_head().p_fail(torch.zeros(1, 5), "before")
 
 
-def test_temperature_recovers_a_known_overconfidence() -> None:
+@pytest.mark.parametrize("shift", [0.0, -0.8, 3.0])
+def test_scaling_recovers_a_known_overconfidence_and_a_known_lag(shift: float) -> None:
     logits = torch.tensor([math.log(3.0)] * 4 + [-math.log(3.0)] * 4)  # sigmoid: 3/4 and 1/4, as the labels
     failed = torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 1])
-    fit = fit_temperature(logits * 2.5, failed)
+    fit = fit_scaling((logits - shift) * 2.5, failed)
     assert fit.temperature == pytest.approx(2.5, rel=1e-5)
+    assert fit.shift == pytest.approx(shift, abs=1e-5)
     assert fit.reason == ""
     assert fit.nll_after == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
     assert fit.nll_after < fit.nll_before
@@ -85,26 +88,25 @@ def test_temperature_recovers_a_known_overconfidence() -> None:
         ([2.0, -1.0], [1.0, 1.0], 1.0, "2 of 2 episodes failed, so one class is absent"),
         ([2.0, -1.0], [0.0, 0.0], 1.0, "0 of 2 episodes failed, so one class is absent"),
         ([], [], 1.0, "no forecasts to fit on"),
-        ([0.0, 0.0], [0.0, 1.0], 1.0, "every logit is 0"),
-        ([2.0, -2.0], [1.0, 0.0], 0.05, "at the lower bound 0.05"),
+        ([0.5, -0.5], [1.0, 0.0], 0.05, "at the lower bound 0.05"),
         ([2.0, -2.0], [0.0, 1.0], 20.0, "at the upper bound 20.0"),
     ],
 )
-def test_where_no_temperature_can_be_fitted_the_reason_is_given(
+def test_where_no_scaling_can_be_fitted_the_reason_is_given(
     logits: list[float], failed: list[float], temperature: float, reason: str
 ) -> None:
-    fit = fit_temperature(torch.tensor(logits), torch.tensor(failed))
+    fit = fit_scaling(torch.tensor(logits), torch.tensor(failed))
     assert fit.temperature == pytest.approx(temperature, rel=1e-5)
     assert fit.reason.startswith(reason)
 
 
 def test_bad_calibration_data_are_refused() -> None:
     with pytest.raises(ValueError, match="expected finite logits"):
-        fit_temperature(torch.tensor([float("nan")]), torch.tensor([1.0]))
+        fit_scaling(torch.tensor([float("nan")]), torch.tensor([1.0]))
     with pytest.raises(ValueError, match="expected labels 0"):
-        fit_temperature(torch.tensor([1.0]), torch.tensor([0.5]))
+        fit_scaling(torch.tensor([1.0]), torch.tensor([0.5]))
     with pytest.raises(ValueError, match="expected a label for each logit"):
-        fit_temperature(torch.tensor([1.0]), torch.tensor([1.0, 0.0]))
+        fit_scaling(torch.tensor([1.0]), torch.tensor([1.0, 0.0]))
 
 
 def test_calibrating_one_place_leaves_the_other_and_the_raw_logits() -> None:
@@ -112,8 +114,17 @@ def test_calibrating_one_place_leaves_the_other_and_the_raw_logits() -> None:
     raw_B = head.forecast(hidden_BH, "after").detach()
     fit = head.calibrate("after", torch.tensor([3.0, -3.0, 3.0, -3.0]), torch.tensor([1.0, 0.0, 0.0, 0.0]))
     assert head.temperatures.tolist() == pytest.approx([2.0, fit.temperature])
+    assert head.shifts.tolist() == pytest.approx([0.3, fit.shift])
     torch.testing.assert_close(head.forecast(hidden_BH, "after"), raw_B)
-    torch.testing.assert_close(head.p_fail(hidden_BH, "after"), torch.sigmoid(raw_B / fit.temperature))
+    torch.testing.assert_close(head.p_fail(hidden_BH, "after"), torch.sigmoid(raw_B / fit.temperature + fit.shift))
+    head.uncalibrate()
+    torch.testing.assert_close(head.p_fail(hidden_BH, "after"), torch.sigmoid(raw_B))
+
+
+def test_a_forecaster_that_knows_nothing_is_shifted_to_the_base_rate() -> None:
+    fit = fit_scaling(torch.zeros(4), torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    assert (fit.temperature, fit.reason) == (1.0, "")
+    assert fit.shift == pytest.approx(math.log(1 / 3))
 
 
 def test_an_untrained_adapter_changes_nothing_and_yet_can_learn() -> None:

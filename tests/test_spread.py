@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage_gym.selection.spread import MOST_CANDIDATES, spread
+from sage_gym.selection.spread import MOST_CANDIDATES, draw_tasks, spread
 from sage_gym.types import Task
 
 
@@ -45,3 +45,19 @@ def test_of_very_many_tasks_only_some_are_looked_at() -> None:
     tasks = Counted(tasks_of([3 * MOST_CANDIDATES]))
     assert len(spread(tasks, 5, np.random.default_rng(0))) == 5
     assert tasks.looked <= 2 * MOST_CANDIDATES
+
+
+def test_tasks_drawn_evenly_have_the_shares_of_their_families() -> None:
+    tasks, rng = tasks_of([300, 30, 3]), np.random.default_rng(0)
+    drawn = [draw_tasks(tasks, 60, rng, "tasks") for _ in range(20)]
+    assert all(len({task.key for task in found}) == 60 for found in drawn)
+    counts = Counter(task.family for found in drawn for task in found)
+    assert abs(counts["f0"] / 1200 - 300 / 333) < 0.03
+    assert len(draw_tasks(tasks, 1000, rng, "tasks")) == 333
+
+
+def test_tasks_drawn_by_family_are_spread() -> None:
+    tasks = tasks_of([300, 30, 3])
+    spread_out = spread(tasks, 9, np.random.default_rng(5))
+    assert draw_tasks(tasks, 9, np.random.default_rng(5), "families") == spread_out
+    assert Counter(task.family for task in spread_out) == {"f0": 3, "f1": 3, "f2": 3}

@@ -3,7 +3,7 @@
 Shapes: B decisions, N labelled positions, H hidden, V vocabulary, K inverse rank. The hidden state is always the
 backbone's last, after its final norm (what the unembedding reads). The head belongs to no architecture: it needs the
 hidden size alone. Its own arithmetic is float32, whatever the backbone's.
-Sources: SAGE-32B, arXiv 2601.04237 (the head); temperature scaling, arXiv 1706.04599.
+Sources: SAGE-32B, arXiv 2601.04237 (the head); scaling, arXiv 1706.04599.
 Left out: the losses (`sage_gym.distill.losses`) and the sequences of the inverse pass (`sage_gym.distill.inverse`).
 """
 
@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from policies.metacognition.temperature import TemperatureFit, fit_temperature
+from policies.metacognition.scaling import ScalingFit, fit_scaling
 from sage_gym.errors import CheckpointError
 
 __all__ = ["MetacognitionHead", "Place", "hidden_size_of"]
@@ -71,12 +71,14 @@ class MetacognitionHead(nn.Module):
         self.inverse_adapter = _InverseAdapter(hidden_size, inverse_rank)
         self.temperatures: Tensor
         self.register_buffer("temperatures", torch.ones(len(PLACES)))
+        self.shifts: Tensor
+        self.register_buffer("shifts", torch.zeros(len(PLACES)))
         for linear in self.forecasts.values():
             nn.init.zeros_(cast(nn.Linear, linear).weight)
             nn.init.zeros_(cast(nn.Linear, linear).bias)
 
     def forecast(self, hidden_BH: Tensor, place: Place) -> Tensor:
-        """Return raw logits (B) of p_fail, for the loss and for fitting the temperature.
+        """Return raw logits (B) of p_fail, for the loss and for fitting the scaling.
 
         Raises:
             ValueError: an unknown place, or hidden states of another width.
@@ -92,14 +94,24 @@ class MetacognitionHead(nn.Module):
         Raises:
             ValueError: as `forecast`.
         """
-        return torch.sigmoid(self.forecast(hidden_BH, place) / self.temperatures[_index(place)])
+        at = _index(place)
+        return torch.sigmoid(self.forecast(hidden_BH, place) / self.temperatures[at] + self.shifts[at])
 
-    def calibrate(self, place: Place, logits_B: Tensor, failed_B: Tensor) -> TemperatureFit:
-        """Fit a place's temperature on the select split's raw logits and keep it; says why where it could not."""
-        fit = fit_temperature(logits_B, failed_B)
+    def calibrate(self, place: Place, logits_B: Tensor, failed_B: Tensor) -> ScalingFit:
+        """Fit a place's temperature and shift on the select split's raw logits, and keep them.
+
+        The fit says why where there was nothing to be had.
+        """
+        fit = fit_scaling(logits_B, failed_B)
         with torch.no_grad():
             self.temperatures[_index(place)] = fit.temperature
+            self.shifts[_index(place)] = fit.shift
         return fit
+
+    def uncalibrate(self) -> None:
+        """Set temperatures to 1 and shifts to 0, so that what is recorded next are raw logits to calibrate on."""
+        self.temperatures.fill_(1.0)
+        self.shifts.zero_()
 
     def adapt(self, hidden_NH: Tensor) -> Tensor:
         """Return hidden states for the unembedding in the inverse pass, in the type that came.
@@ -136,7 +148,7 @@ class MetacognitionHead(nn.Module):
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def save(self, path: Path) -> None:
-        """Write the weights and temperatures to `path` (safetensors), all or nothing."""
+        """Write the weights, temperatures and shifts to `path` (safetensors), all or nothing."""
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         partial = path.with_name(f"{path.name}.partial")
         save_file(state, partial)
@@ -165,6 +177,8 @@ class MetacognitionHead(nn.Module):
             raise CheckpointError(f"{path}: {error}") from error
         if not bool(torch.all(torch.isfinite(head.temperatures) & (head.temperatures > 0))):
             raise CheckpointError(f"{path}: expected temperatures above 0, got {head.temperatures.tolist()}; fit again")
+        if not bool(torch.isfinite(head.shifts).all()):
+            raise CheckpointError(f"{path}: expected finite shifts, got {head.shifts.tolist()}; fit again")
         return head
 
     def _check(self, hidden: Tensor) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from sage_gym.selection.spread import Draw
 from sage_gym.types import Budget
 
 __all__ = [
@@ -78,6 +79,9 @@ class Rollout(Section):
     """The split that tasks are drawn from."""
     tasks_per_round: int = Field(default=64, ge=1)
     """Tasks of a round."""
+    draw: Draw = "families"
+    """Which: `families` draws one task of each family (a product), then a second; `tasks` draws each task evenly, so
+    that a family has as large a share as it has tasks."""
     pool: int = Field(default=4, ge=1)
     """Curriculum: so many times the tasks are drawn, forecast before anything is played, and the most learnable
     favoured, by 4 p (1 - p); 1 takes them as they come."""
@@ -196,9 +200,9 @@ class Reinforce(Section):
     """Weight of KL(student || reference), estimated at the sampled tokens."""
     entropy: float = Field(default=0.0, ge=0.0)
     """Weight of the entropy bonus."""
-    baseline: Literal["group", "forecast", "turn", "none"] = "group"
-    """What is subtracted from the return: the mean of the task's other episodes, V = 1 - p_fail of the first prompt,
-    V of each decision's own prompt, or nothing."""
+    baseline: Literal["group", "state", "forecast", "turn", "none"] = "group"
+    """What is subtracted from the return: the mean of the task's other episodes, or of those among them that came to
+    the same state; V = 1 - p_fail of the first prompt, or of each decision's own prompt; or nothing."""
     gate_episodes: int = Field(default=32, ge=0)
     """Episodes of a round on which it is measured whether a baseline of forecasts lowers the gradient's variance; while
     it raised it in the rounds before, `group` is used in its place. 0 measures nothing and keeps to the forecasts."""
@@ -223,6 +227,8 @@ class Evaluate(Section):
     """Tasks of the select split, played after every round: promotion, calibration and stopping."""
     test_tasks: int = Field(default=200, ge=1)
     """Tasks of the test split, played once, for round 0 and the last promoted student."""
+    draw: Draw = "families"
+    """Which tasks of these splits, as `rollout.draw`."""
     temperature: float = Field(default=0.0, ge=0.0)
     """Of sampling; 0 takes the likeliest token."""
     restricted: bool = True

@@ -16,7 +16,7 @@ from sage_gym.protocols import Policy
 from sage_gym.rollout import Request, collect, progress_for, recorded, requests_for
 from sage_gym.rollout.pool import MakeExpert
 from sage_gym.selection import HeldOut
-from sage_gym.selection.spread import spread
+from sage_gym.selection.spread import Draw, draw_tasks
 from sage_gym.types import Context, Task, Trajectory
 
 __all__ = ["Arena"]
@@ -64,10 +64,9 @@ class Arena:
         tasks: Sequence[Task] = self.listing.tasks(split)
         return tasks
 
-    def fixed_tasks(self, split: str, count: int) -> list[Task]:
-        """Choose the tasks that a split is judged on: the same for every run, spread over the families."""
-        tasks = self.tasks(split)
-        return spread(tasks, count, np.random.default_rng(20260104))
+    def fixed_tasks(self, split: str, count: int, draw: Draw = "families") -> list[Task]:
+        """Choose the tasks that a split is judged on, the same for every run."""
+        return draw_tasks(self.tasks(split), count, np.random.default_rng(20260104), draw)
 
     def held_out(self, split: str) -> HeldOut:
         """Give what a split's tasks ask for (of very many, some), for comparison with training text.

@@ -34,7 +34,7 @@ from sage_gym.rollout import (
 from sage_gym.rollout.seeds import BITS as SEED_BITS
 from sage_gym.rollout.seeds import derive_seed
 from sage_gym.selection import has_succeeded, next_tasks
-from sage_gym.selection.spread import spread
+from sage_gym.selection.spread import draw_tasks
 from sage_gym.types import Task, Trajectory
 
 __all__ = ["Collected", "Collector"]
@@ -153,7 +153,7 @@ class Collector:
         rollout, everything = self._config.rollout, self._arena.tasks(self._config.rollout.split)
         rng = np.random.default_rng([self._config.run.seed, number, 1])
         size = min(len(everything), max(1, rollout.pool) * rollout.tasks_per_round)
-        pool = {task.key: task for task in spread(everything, size, rng)}
+        pool = {task.key: task for task in draw_tasks(everything, size, rng, rollout.draw)}
         forecasts: dict[str, float] = {}
         if rollout.pool > 1 and self._student.head is not None:
             contexts = self._arena.first_contexts(list(pool.values()))

@@ -15,43 +15,53 @@ from sage_gym.protocols import Student
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
 
-__all__ = ["calibrate", "cross_calibrated", "report_forecasts", "report_while_fitting"]
+__all__ = ["calibrate", "cross_calibrated", "halves", "report_forecasts", "report_while_fitting"]
 
-CROSS_FITTED = "Calibrated by temperature in two halves of the tasks, each with the temperatures of the other"
+CROSS_FITTED = "Calibrated in two halves of the tasks, each by the temperature and shift of the other"
+Scaling = Mapping[str, tuple[float, float]]
+"""The temperature and the shift of each place."""
 
 
 def calibrate(student: Student, played: Sequence[Trajectory]) -> dict[str, float]:
-    """Fit both places' temperatures on first decisions; the episodes must have been played at temperature 1.
+    """Fit both places' scaling on first decisions; the episodes must have been played uncalibrated.
 
     Returns:
-        the temperatures, as metrics; empty without a head.
+        temperatures and shifts, as metrics; empty without a head.
     """
     if student.head is None:
         return {}
-    return {f"forecast/temperature_{place}": fitted for place, fitted in _fit(student.head, played).items()}
+    fits = _fit(student.head, played)
+    temperatures = {f"forecast/temperature_{place}": temperature for place, (temperature, _) in fits.items()}
+    return temperatures | {f"forecast/shift_{place}": shift for place, (_, shift) in fits.items()}
 
 
 def cross_calibrated(student: Student, played: Sequence[Trajectory]) -> list[Trajectory]:
-    """Return the episodes with calibrated forecasts, each by the temperatures of the half of the tasks it is not in.
+    """Return the episodes with calibrated forecasts, each by the scaling of the half of the tasks it is not in.
 
     Halves are drawn by lot from the tasks' families, so that what is much alike lies in one half. The episodes must
-    have been played at temperature 1; the head stays as it was.
+    have been played uncalibrated; the head stays as it was.
     """
     head: Any = student.head
-    before = head.temperatures.clone()
-    families = sorted({family_of(t) for t in played})
-    order = np.random.default_rng(len(families)).permutation(len(families))
-    half_of = {families[int(index)]: place % 2 for place, index in enumerate(order)}
+    temperatures, shifts = head.temperatures.clone(), head.shifts.clone()
+    half_of = halves(played)
     fits = [_fit(head, [t for t in played if half_of[family_of(t)] != half]) for half in (0, 1)]
     with torch.no_grad():
-        head.temperatures.copy_(before)
-    return [_cool(t, fits[half_of[family_of(t)]]) for t in played]
+        head.temperatures.copy_(temperatures)
+        head.shifts.copy_(shifts)
+    return [_scale(t, fits[half_of[family_of(t)]]) for t in played]
+
+
+def halves(played: Sequence[Trajectory]) -> dict[str, int]:
+    """Draw by lot which half (0 or 1) each family of the episodes' tasks is in."""
+    families = sorted({family_of(t) for t in played})
+    order = np.random.default_rng(len(families)).permutation(len(families))
+    return {families[int(index)]: place % 2 for place, index in enumerate(order)}
 
 
 def report_while_fitting(student: Student, played: Sequence[Trajectory], *, split: str) -> ForecastReport | None:
-    """Judge the head on the very split that its temperatures are fitted on, cross-fitted; None without forecasts.
+    """Judge the head on the very split that it is calibrated on, cross-fitted; None without forecasts.
 
-    AUROC is over both halves together, whose temperatures differ a little.
+    AUROC is over both halves together, whose scalings differ a little.
     """
     if student.head is None or not _has_forecasts(played):
         return None
@@ -68,8 +78,8 @@ def report_forecasts(
     return judge_head(played, fitted_on, split=split, fitted_on="select")
 
 
-def _fit(head: Any, played: Sequence[Trajectory]) -> dict[str, float]:
-    """Fit the head's temperatures on first decisions, and return them by place."""
+def _fit(head: Any, played: Sequence[Trajectory]) -> dict[str, tuple[float, float]]:
+    """Calibrate the head on first decisions, and return temperature and shift by place."""
     judged = [t for t in played if t.turns and not t.is_infrastructure and not t.is_intervened]
     fitted = {}
     for place in ("before", "after"):
@@ -77,32 +87,25 @@ def _fit(head: Any, played: Sequence[Trajectory]) -> dict[str, float]:
         known = [(p, failed) for p, failed in pairs if p is not None]
         logits = torch.logit(torch.tensor([p for p, _ in known], dtype=torch.float64), eps=1e-6)
         fit = head.calibrate(place, logits, torch.tensor([failed for _, failed in known], dtype=torch.float64))
-        fitted[place] = float(fit.temperature)
+        fitted[place] = (float(fit.temperature), float(fit.shift))
     return fitted
 
 
-def _cool(trajectory: Trajectory, temperatures: Mapping[str, float]) -> Trajectory:
-    """Return the trajectory with each forecast's logit divided by its place's temperature."""
+def _scale(trajectory: Trajectory, scaling: Scaling) -> Trajectory:
+    """Return the trajectory with each forecast calibrated by its place's scaling."""
     turns = []
     for turn in trajectory.turns:
         decision = turn.decision
-        before = _divided(decision.p_fail_before, temperatures["before"])
-        turns.append(
-            replace(
-                turn,
-                decision=replace(
-                    decision, p_fail_before=before, p_fail=_divided(decision.p_fail, temperatures["after"])
-                ),
-            )
-        )
+        before, after = _scaled(decision.p_fail_before, *scaling["before"]), _scaled(decision.p_fail, *scaling["after"])
+        turns.append(replace(turn, decision=replace(decision, p_fail_before=before, p_fail=after)))
     return replace(trajectory, turns=tuple(turns))
 
 
-def _divided(p_fail: float | None, temperature: float) -> float | None:
+def _scaled(p_fail: float | None, temperature: float, shift: float) -> float | None:
     if p_fail is None:
         return None
     logit = torch.logit(torch.tensor(p_fail, dtype=torch.float64), eps=1e-6)
-    return float(torch.sigmoid(logit / temperature))
+    return float(torch.sigmoid(logit / temperature + shift))
 
 
 def _has_forecasts(played: Sequence[Trajectory]) -> bool:

@@ -29,7 +29,8 @@ class Judge:
     def __init__(self, config: TrainConfig, student: Student, arena: Arena) -> None:
         self._config, self._student, self._arena = config, student, arena
         self._folder = RunFolder(config.run_folder)
-        self.select_tasks: list[Task] = arena.fixed_tasks(config.evaluate.select_split, config.evaluate.select_tasks)
+        judged = config.evaluate
+        self.select_tasks: list[Task] = arena.fixed_tasks(judged.select_split, judged.select_tasks, judged.draw)
 
     @property
     def decoding(self) -> str:
@@ -58,7 +59,7 @@ class Judge:
         """
         began = time.perf_counter()
         settings = self._config.evaluate
-        tasks = self._arena.fixed_tasks(settings.test_split, settings.test_tasks)
+        tasks = self._arena.fixed_tasks(settings.test_split, settings.test_tasks, settings.draw)
         ways = [(settings.temperature, settings.restricted), (settings.temperature, not settings.restricted)]
         if settings.temperature > 0:
             ways.append((0.0, settings.restricted))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sage_gym.distill.estimators import leave_one_out
 from sage_gym.distill.hints import has_own_end
 from sage_gym.distill.rows import Example, rows_of
+from sage_gym.distill.states import state_baselines
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
 
@@ -29,8 +30,8 @@ class ReturnSettings:
     Args:
         success_share: weight of success; R has the rest.
         eta_ics: weight of the Inverse Consistency Score, added.
-        baseline: `group` (mean of the task's other episodes), `forecast` (V of the first prompt), `turn` (V of each
-            decision's own prompt), or `none`.
+        baseline: `group` (mean of the task's other episodes), `state` (mean of those that came to the same state),
+            `forecast` (V of the first prompt), `turn` (V of each decision's own prompt), or `none`.
     """
 
     success_share: float = 0.5
@@ -81,7 +82,9 @@ def _baselines(
         others_B = _mean_of_others(trajectories, added_B)
         values = [_values(t) + other for t, other in zip(trajectories, others_B, strict=True)]
         return tuple(v if kind == "turn" else np.full(len(v), v[0] if len(v) else 0.0) for v in values)
-    constant_B = _mean_of_others(trajectories, returns_B) if kind == "group" else np.zeros(len(trajectories))
+    constant_B = np.zeros(len(trajectories)) if kind == "none" else _mean_of_others(trajectories, returns_B)
+    if kind == "state":
+        return state_baselines(trajectories, returns_B, constant_B)
     return tuple(np.full(len(t.turns), b) for t, b in zip(trajectories, constant_B, strict=True))
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-
-import torch
+from typing import Any
 
 from sage_gym.config import TrainConfig
 from sage_gym.distill.arena import Arena
@@ -239,10 +238,10 @@ class RoundLoop:
         load_optimizer(self._files.checkpoint(number), self.optimizer)
 
     def _uncalibrate(self) -> None:
-        """Set the head's temperatures to 1, so that what is recorded next can be calibrated on."""
-        if self.student.head is not None:
-            with torch.no_grad():
-                self.student.head.temperatures.fill_(1.0)  # type: ignore[operator]
+        """Have the head give raw forecasts, so that what is recorded next can be calibrated on."""
+        head: Any = self.student.head
+        if head is not None:
+            head.uncalibrate()
 
     def _seed(self, number: int) -> int:
         return round_seed(self.config.run.seed, number)

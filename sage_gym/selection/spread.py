@@ -1,17 +1,27 @@
-"""Draw tasks spread over their families, so that a product with a thousand goals does not stand for a whole shop."""
+"""Draw tasks evenly, or over their families, so that a product with many goals does not stand for a whole shop."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from sage_gym.types import Task
 
-__all__ = ["spread"]
+__all__ = ["Draw", "draw_tasks", "spread"]
+
+Draw = Literal["families", "tasks"]
 
 MOST_CANDIDATES = 20_000
+
+
+def draw_tasks(tasks: Sequence[Task], count: int, rng: np.random.Generator, how: Draw) -> list[Task]:
+    """Draw `count` distinct tasks (all, where there are fewer): spread over `families`, or each of `tasks` evenly."""
+    if how == "families":
+        return spread(tasks, count, rng)
+    return [tasks[int(index)] for index in rng.choice(len(tasks), min(count, len(tasks)), replace=False)]
 
 
 def spread(tasks: Sequence[Task], count: int, rng: np.random.Generator) -> list[Task]:
