@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sage_gym.distill.losses import (
+    closed_mass,
     entropy,
     forecast_loss,
     kl_to_reference,
@@ -216,3 +217,14 @@ def test_sequence_surrogate_stops_a_whole_sequence_at_once() -> None:
     got.loss.backward()
     assert values(logprobs_N.grad) == pytest.approx([0.0, 0.0, -math.exp(0.1) / 2])
     assert got.clip_fraction.item() == pytest.approx(0.5)
+
+
+def test_closed_mass_is_what_restriction_leaves_no_sample_of() -> None:
+    logits_NV = logits((0.5, 0.25, 0.25), (0.2, 0.3, 0.5), (0.1, 0.8, 0.1))
+    allowed_NA = torch.tensor([[0, -1], [0, 1], [-1, -1]])
+    lost_N = closed_mass(logits_NV, allowed_NA)
+    assert values(lost_N) == pytest.approx([-math.log(0.5), -math.log(0.5), 0.0])
+    lost_N.sum().backward()
+    assert logits_NV.grad is not None
+    assert values(logits_NV.grad[0]) == pytest.approx([0.5 - 1, 0.25, 0.25])  # p - p given that it is open
+    assert values(logits_NV.grad[2]) == [0.0, 0.0, 0.0]

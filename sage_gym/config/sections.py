@@ -198,6 +198,9 @@ class Reinforce(Section):
     """A probability ratio above 1 + clip_high gets no further push up."""
     kl: float = Field(default=0.02, ge=0.0)
     """Weight of KL(student || reference), estimated at the sampled tokens."""
+    admissible: float = Field(default=0.1, ge=0.0)
+    """Weight of -log of the probability on what restricted decoding left open, so that the student does not unlearn
+    what is admissible; without restriction it is 0."""
     entropy: float = Field(default=0.0, ge=0.0)
     """Weight of the entropy bonus."""
     baseline: Literal["group", "state", "forecast", "turn", "none"] = "group"

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 __all__ = [
     "ForecastLoss",
+    "closed_mass",
     "decision_weights",
     "entropy",
     "forecast_loss",
@@ -119,6 +120,19 @@ def token_logprobs(
     open_NA = scaled_NV.gather(1, allowed_NA.clamp(min=0)).masked_fill(allowed_NA < 0, float("-inf"))
     logsum_N = logsum_N.index_put((~is_free_N,), torch.logsumexp(open_NA[~is_free_N], dim=1))
     return chosen_N - logsum_N
+
+
+def closed_mass(logits_NV: Tensor, allowed_NA: Tensor) -> Tensor:
+    """Return -log of the probability (N) that falls on the open ids; 0 where every id is open.
+
+    Restricted decoding never samples the others, so that nothing else keeps probability off them: a policy trained
+    under restriction alone can unlearn what is admissible.
+    """
+    logits_NV = _full_precision(logits_NV)
+    is_free_N = (allowed_NA < 0).all(dim=1, keepdim=True)
+    open_NA = logits_NV.gather(1, allowed_NA.clamp(min=0)).masked_fill((allowed_NA < 0) & ~is_free_N, float("-inf"))
+    lost_N = torch.logsumexp(logits_NV, dim=1) - torch.logsumexp(open_NA, dim=1)
+    return torch.where(is_free_N.squeeze(1), torch.zeros_like(lost_N), lost_N)
 
 
 def weighted_cross_entropy(

@@ -20,7 +20,14 @@ from sage_gym.blockwise import blockwise_attention
 from sage_gym.distill.batches import TrainingBatch
 from sage_gym.distill.consistency import inverse_loss
 from sage_gym.distill.inverse import InverseBatch
-from sage_gym.distill.losses import entropy, forecast_loss, kl_to_reference, token_logprobs, weighted_mean
+from sage_gym.distill.losses import (
+    closed_mass,
+    entropy,
+    forecast_loss,
+    kl_to_reference,
+    token_logprobs,
+    weighted_mean,
+)
 from sage_gym.distill.surrogate import token_surrogate
 
 __all__ = ["Losses", "Objective", "StepLoss", "backbone_of", "hidden_states", "labelled_logits"]
@@ -31,7 +38,7 @@ class Objective:
     """What a step minimises; a weight of 0 leaves a part, and its cost, out.
 
     loss = cross_entropy·CE + policy_gradient·surrogate + forecast·BCE + inverse·(−log P(x | z, y))
-           + kl·KL(student‖reference) − entropy·H
+           + kl·KL(student‖reference) + admissible·(−log P(open ids)) − entropy·H
     """
 
     cross_entropy: float = 0.0
@@ -39,6 +46,7 @@ class Objective:
     forecast: float = 0.0
     inverse: float = 0.0
     kl: float = 0.0
+    admissible: float = 0.0
     entropy: float = 0.0
     clip_low: float = 0.2
     clip_high: float = 0.28
@@ -129,6 +137,8 @@ class StepLoss:
             # the round's student sampled these tokens, so the ledger holds the reference's log-probabilities already
             behind_N = batch.logprobs_N - logprobs_N
             losses.parts["kl"] = weighted_mean(behind_N.exp() - 1 - behind_N, batch.weights_N)
+        if self.objective.admissible:
+            losses.parts["admissible"] = weighted_mean(closed_mass(logits_NV, batch.allowed_NA), batch.weights_N)
         losses.watched["clip_fraction"] = float(surrogate.clip_fraction)
         losses.watched["approximate_kl"] = float(surrogate.approximate_kl)
         if self.objective.entropy:

@@ -139,6 +139,7 @@ def reinforce(
         policy_gradient=1.0,
         forecast=settings.lambda_forecast,
         kl=settings.kl,
+        admissible=settings.admissible,
         entropy=settings.entropy,
         clip_low=settings.clip_low,
         clip_high=settings.clip_high,

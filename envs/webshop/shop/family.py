@@ -100,9 +100,9 @@ SHELVES = {
         described=0.03,
     ),
 }
-"""`mixed`: lines of siblings, and what one lacks, another has, as its page shows; `short`: the same with fewer siblings,
-which nano's worlds lie on; `calm`: each maker has one product of the kind, in the usual sizes; `crowded`: makers sell
-many that differ in properties which the listing hardly mentions."""
+"""`mixed`: lines of siblings, and what one lacks, another has, as its page shows; `short`: the same with fewer
+siblings, which nano's worlds lie on; `calm`: each maker has one product of the kind, in the usual sizes; `crowded`:
+makers sell many that differ in properties which the listing hardly mentions."""
 
 
 @dataclass(frozen=True, slots=True)
