@@ -198,21 +198,72 @@ def test_sampling_follows_the_tempered_distribution() -> None:
             assert chisquare(observed[ids], count * expected / expected.sum()).pvalue > 1e-3
 
 
-def test_candidates_of_one_episode_share_the_prompt_and_are_drawn_apart(model: PreTrainedModel) -> None:
-    decoder = Decoder(model)
-    prompt = list(range(1, 31))
-    requests = [_request(prompt, seed=seed, limit=8) for seed in range(5)]
+def decode_and_count(decoder: Decoder, requests: list[Request]) -> tuple[list[Decoded], list[int]]:
+    """Decode, and count the tokens of each forward pass."""
     read: list[int] = []
     hook = decoder.backbone.register_forward_hook(
         lambda _module, _args, kwargs, _output: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
-    together = decoder.decode(requests)
+    found = decoder.decode(requests, has_after=True)
     hook.remove()
-    assert read[:2] == [30, 4]
+    return found, read
+
+
+def test_candidates_of_one_episode_share_the_prompt_and_are_drawn_apart(model: PreTrainedModel) -> None:
+    decoder = Decoder(model)
+    prompt = list(range(1, 31))
+    requests = [_request(prompt, seed=seed, limit=8) for seed in range(5)]
+    together, read = decode_and_count(decoder, requests)
+    assert read[:2] == [30, 5]
     assert [d.sampled_ids for d in together] == [Decoder(model).decode([r])[0].sampled_ids for r in requests]
     assert len({d.sampled_ids for d in together}) > 1
     for request, decoded in zip(requests, together, strict=True):
         _check_numbers(model, request, decoded)
+
+
+def test_episodes_that_have_all_in_common_are_read_once_and_go_on_apart(model: PreTrainedModel) -> None:
+    """Slots that held nothing, part of it, or something else: each is right afterwards, as further turns show."""
+    decoder, prompt = Decoder(model), list(range(1, 21))
+    decoder.decode([_request(prompt[:8], episode="part", limit=1), _request([1, 2, 50, 51], episode="other", limit=3)])
+    names = ["first", "part", "other", "empty"]
+    restriction = Scripted(((7,), (8,), (3, 4, 5, 9)))  # two forced ids, then a choice
+    first = [_request(prompt, episode=n, seed=i, limit=4, restriction=restriction) for i, n in enumerate(names)]
+    odd = _request([*prompt[:-1], 44], episode="odd", limit=4)
+    together, read = decode_and_count(decoder, [*first, odd])
+    assert read[0] == 22 + 20  # one of the four with its forced ids, and the one whose last id differs
+    for request, decoded in zip([*first, odd], together, strict=True):
+        _check_numbers(model, request, decoded)
+        [alone] = Decoder(model).decode([request], has_after=True)
+        assert decoded.sampled_ids == alone.sampled_ids
+    assert len({decoded.sampled_ids for decoded in together[:4]}) > 1
+    later = [
+        _request([30, 31], episode=request.episode, history=(*prompt, *decoded.sampled_ids), seed=9 + i)
+        for i, (request, decoded) in enumerate(zip(first, together, strict=False))
+    ]
+    for request, decoded in zip(later, decoder.decode(later, has_after=True), strict=True):
+        _check_numbers(model, request, decoded)
+
+
+def test_a_decision_that_is_forced_throughout_is_shared_with_its_end(model: PreTrainedModel) -> None:
+    restriction = Scripted(((7,), (STOP,)))
+    requests = [_request([1, 2, 3], episode=name, restriction=restriction) for name in "abc"]
+    together, read = decode_and_count(Decoder(model), requests)
+    assert read == [5]
+    for request, decoded in zip(requests, together, strict=True):
+        assert decoded.sampled_ids == (7, STOP)
+        _check_numbers(model, request, decoded)
+
+
+def test_equal_prompts_under_other_restrictions_or_limits_are_read_apart(model: PreTrainedModel) -> None:
+    forced, free = Scripted(((7,), (8,))), Scripted(((3, 4),))
+    requests = [
+        _request([1, 2, 3], episode="a", restriction=forced),
+        _request([1, 2, 3], episode="b", restriction=free),
+        _request([1, 2, 3], episode="c", restriction=forced, limit=1),
+    ]
+    for request, decoded in zip(requests, Decoder(model).decode(requests, has_after=True), strict=True):
+        _check_numbers(model, request, decoded)
+        assert decoded.sampled_ids == Decoder(model).decode([request])[0].sampled_ids
 
 
 def test_each_position_inverts_the_distribution_at_its_own_number_of_the_seeds_stream(model: PreTrainedModel) -> None:

@@ -85,6 +85,18 @@ def test_without_words_the_defaults_hold_under_the_environments_own_file() -> No
         assert found[section] == {**values, **own.get(section, {})}, section
 
 
+@pytest.mark.parametrize("name", ["public", "yardstick"])
+def test_shipped_files_of_settings_hold_over_the_environments_own(name: str) -> None:
+    folder = environment_file("webshop").parent  # type: ignore[union-attr]
+    given = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    found = read(TRAIN, [f"config={folder / name}.yaml"]).model_dump(mode="json")
+    assert {path.stem for path in folder.glob("*.yaml")} == {"config", "public", "yardstick"}
+    for section, values in given.items():
+        for key, value in values.items():
+            assert section == "env" or found[section][key] == value, f"{section}.{key}"
+    assert ("catalog" in found["env"]) == (name == "public")
+
+
 @effort(max_examples=25, deadline=None)
 @given(
     st.fixed_dictionaries(

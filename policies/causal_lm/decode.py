@@ -2,8 +2,10 @@
 
 One packed forward pass reads all prompts; then token by token, with the rows that go on, until none does. What the
 slot holds already is not read again: the longest common prefix of the slot and the wanted sequence is kept, whatever
-it stems from (an earlier turn, a decision taken back, another candidate for the same turn). An id that a restriction
-leaves no choice about is appended without sampling, and a run of such ids is read in one pass.
+it stems from (an earlier turn, a decision taken back). Nor is the same sequence read twice in one call: the episodes of
+a group begin alike, and candidates for a turn have all of it in common, so that one row reads and the others copy keys
+and values. An id that a restriction leaves no choice about is appended without sampling, and a run of such ids is read
+in one pass.
 
 Shapes: R rows, H hidden.
 """
@@ -83,6 +85,16 @@ class _Row:
     is_stopped: bool = False
     hidden_before_H: torch.Tensor | None = None
     hidden_after_H: torch.Tensor | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """What is to be read before anything is sampled."""
+        return self.request.history + self.request.prompt.ids
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What two rows have in common whose prompts, and ids forced behind them, are read as one."""
+        return self.ids, id(self.request.prompt.restriction), self.request.prompt.stop_ids, self.request.limit
 
     @property
     def is_done(self) -> bool:
@@ -196,18 +208,42 @@ class Decoder:
     def _decode(self, requests: Sequence[Request], has_after: bool) -> list[Decoded]:
         rows, copies = self._assign(requests)
         try:
-            leaders = [row for row in rows if row.slot not in copies]
-            hidden = {id(row): h for row, h in zip(leaders, self._read_prompts(leaders, has_after), strict=True)}
-            followers = [row for row in rows if row.slot in copies]
-            for row in followers:
-                self._copy_prefix(copies[row.slot], row)
-            hidden |= {id(row): h for row, h in zip(followers, self._read_prompts(followers, has_after), strict=True)}
+            hidden = self._read(rows, copies, has_after)
             live = [row for row in rows if not row.is_done]
             self._sample(live, [hidden[id(row)] for row in live], has_after)
             return [row.result() for row in rows]
         finally:
             for slot in copies:
                 self.cache.release(slot)
+
+    def _read(self, rows: list[_Row], copies: dict[int, int], has_after: bool) -> dict[int, torch.Tensor]:
+        """Read each distinct sequence once; return the hidden state that each row samples from, by the row's id."""
+        leaders: dict[tuple[object, ...], _Row] = {}
+        leader_of = {id(row): leaders.setdefault(row.key, row) for row in rows}
+        own = [row for row in leaders.values() if row.slot not in copies]
+        hidden = {id(row): h for row, h in zip(own, self._read_prompts(own, has_after), strict=True)}
+        late = [row for row in leaders.values() if row.slot in copies]
+        for row in late:
+            source = copies[row.slot]
+            self.cache.copy(source, row.slot, self.cache.common_prefix(source, np.array(row.ids, dtype=np.int64)))
+        hidden |= {id(row): h for row, h in zip(late, self._read_prompts(late, has_after), strict=True)}
+        for row in rows:
+            leader = leader_of[id(row)]
+            if leader is not row:
+                self._follow(row, leader, hidden[id(leader)], has_after)
+                hidden[id(row)] = hidden[id(leader)]
+        return hidden
+
+    def _follow(self, row: _Row, leader: _Row, last_H: torch.Tensor, has_after: bool) -> None:
+        """Take over from another row what was read: the same sequence, with the same ids forced behind it."""
+        length = int(self.cache.lengths[leader.slot])
+        kept = self.cache.common_prefix(row.slot, self.cache.tokens[leader.slot, :length])
+        self.cache.copy(leader.slot, row.slot, length, start=kept)
+        row.force()
+        row.feed = []
+        row.hidden_before_H = leader.hidden_before_H
+        if has_after and row.is_done:
+            row.hidden_after_H = last_H
 
     def _assign(self, requests: Sequence[Request]) -> tuple[list[_Row], dict[int, int]]:
         """Give each request a slot; a further one of the same episode gets a copy (copy → original)."""
@@ -224,16 +260,11 @@ class Decoder:
             rows.append(_Row(request, slot, uniform=uniforms(request.seed, request.limit)))
         return rows, copies
 
-    def _copy_prefix(self, source: int, row: _Row) -> None:
-        ids = np.array(row.request.history + row.request.prompt.ids, dtype=np.int64)
-        self.cache.copy(source, row.slot, self.cache.common_prefix(source, ids))
-
     def _read_prompts(self, rows: list[_Row], has_after: bool) -> list[torch.Tensor]:
         """Read what the slots lack of the prompts, and the ids forced behind them; return the hidden states there."""
         for row in rows:
-            ids = row.request.history + row.request.prompt.ids
-            kept = self.cache.common_prefix(row.slot, np.array(ids, dtype=np.int64))
-            kept = min(kept, len(ids) - 1)
+            ids = row.ids
+            kept = min(self.cache.common_prefix(row.slot, np.array(ids, dtype=np.int64)), len(ids) - 1)
             self.cache.truncate(row.slot, kept)
             row.feed = list(ids[kept:])
             row.prompt_offset = len(row.feed) - 1

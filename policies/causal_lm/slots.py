@@ -112,11 +112,11 @@ class SlotCache(Cache):
         self.lengths[slot] = length
 
     @torch.inference_mode()
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Let `target` begin with the first `length` tokens of `source`; what it held is dropped."""
+    def copy(self, source: int, target: int, length: int, *, start: int = 0) -> None:
+        """Let `target` hold the first `length` tokens of `source`, whose first `start` it holds already."""
         for store in (*self._keys, *self._values):
-            store[target, :, :length] = store[source, :, :length]
-        self.tokens[target, :length] = self.tokens[source, :length]
+            store[target, :, start:length] = store[source, :, start:length]
+        self.tokens[target, start:length] = self.tokens[source, start:length]
         self.lengths[target] = length
 
     @torch.inference_mode()
