@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-__all__ = ["blockwise_attention", "causal_blocks"]
+__all__ = ["blockwise_attention", "causal_blocks", "check_plain", "replaced_attention", "with_equal_heads"]
 
 IMPLEMENTATION = "sage_gym_blockwise"
 BLOCK = 128
@@ -41,6 +41,28 @@ def causal_blocks(query_BATD: Tensor, key_BATD: Tensor, value_BATD: Tensor, scal
     return torch.cat(blocks, dim=2)
 
 
+def check_plain(module: torch.nn.Module, attention_mask: Tensor | None, kwargs: dict[str, Any]) -> None:
+    """Refuse what attention of our own leaves out.
+
+    Raises:
+        ValueError: a mask, a sliding window and the like.
+    """
+    wrong = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
+    if wrong or attention_mask is not None:
+        raise ValueError(
+            f"expected plain causal attention, got {', '.join(wrong) or 'a mask'} in {type(module).__name__}"
+        )
+
+
+def with_equal_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the three with one key and value a query head, in the values' type: rotary embedding leaves float32."""
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    return query, key, value
+
+
 def _attend(
     module: torch.nn.Module,
     query: Tensor,
@@ -52,15 +74,8 @@ def _attend(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it; gives `(B, T, A, D)`."""
-    wrong = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
-    if wrong or attention_mask is not None:
-        raise ValueError(
-            f"expected plain causal attention, got {', '.join(wrong) or 'a mask'} in {type(module).__name__}"
-        )
-    query, key = query.to(value.dtype), key.to(value.dtype)  # rotary embedding leaves them in float32 under autocast
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    check_plain(module, attention_mask, kwargs)
+    query, key, value = with_equal_heads(query, key, value)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.dtype == torch.bfloat16 and not dropout:
         output = causal_blocks(query, key, value, scaling)
@@ -75,16 +90,23 @@ AttentionInterface.register(IMPLEMENTATION, _attend)
 @contextmanager
 def blockwise_attention(model: PreTrainedModel) -> Iterator[None]:
     """Let a model on a CPU attend in blocks; a model elsewhere, or with attention of another kind, is left as it is."""
+    with replaced_attention(model, IMPLEMENTATION):
+        yield
+
+
+@contextmanager
+def replaced_attention(model: PreTrainedModel, implementation: str) -> Iterator[bool]:
+    """Let a model on a CPU whose attention is plain and full attend by a registered implementation; tell whether."""
     get_base = getattr(model, "get_base_model", None)
     base: Any = get_base() if callable(get_base) else model
     config: Any = base.config
     before = config._attn_implementation
     kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
     if model.device.type != "cpu" or before != "sdpa" or kinds != {"full_attention"}:
-        yield
+        yield False
         return
-    config._attn_implementation = IMPLEMENTATION
+    config._attn_implementation = implementation
     try:
-        yield
+        yield True
     finally:
         config._attn_implementation = before

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage_gym.distill.batches import LENGTH_ROUND, PART_ROUND, collate, plan_steps
+from sage_gym.distill.batches import LENGTH_ROUND, MOST_CARRIED, PART_ROUND, collate, plan_steps
 from sage_gym.distill.rows import Example, Row, rows_of
 from sage_gym.types import Decision, Ledger, StopReason, Trajectory, Turn
 from tests.ledgers import TASK, trajectories
@@ -85,23 +85,38 @@ def test_without_advantages_they_are_zero(found: list[Trajectory]) -> None:
     assert not collate(examples, pad=PAD).advantages_N.any()
 
 
-@given(TRAJECTORIES, st.integers(1, 200), st.integers(0, 5))
-def test_steps_hold_every_example_once_and_depend_on_the_seed_alone(
-    found: list[Trajectory], step_tokens: int, seed: int
+def of_tasks(tasks: list[str], weights: list[float]) -> list[Example]:
+    """One row of three tokens for each."""
+    return [Example(replace(rows_of_one(), task=task), weight) for task, weight in zip(tasks, weights, strict=True)]
+
+
+DRAWN = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0.0, 1.0])), min_size=1, max_size=30)
+
+
+@given(DRAWN, st.integers(1, 40), st.integers(0, 5))
+def test_steps_hold_every_example_once_and_keep_a_task_together(
+    drawn: list[tuple[str, float]], step_tokens: int, seed: int
 ) -> None:
-    examples = examples_of(found)
+    examples = of_tasks([task for task, _ in drawn], [weight for _, weight in drawn])
     steps = plan_steps(examples, step_tokens=step_tokens, seed=seed)
     assert all(steps)
     assert sorted(id(e) for step in steps for e in step) == sorted(map(id, examples))
+    of_step = [{e.row.task for e in step} for step in steps]
+    assert sum(map(len, of_step)) == len({task for task, _ in drawn})
     again = plan_steps(examples, step_tokens=step_tokens, seed=seed)
     assert [[id(e) for e in step] for step in again] == [[id(e) for e in step] for step in steps]
-    wanted = max(1, round(sum(len(e.row.ids_T) for e in examples) / step_tokens))
-    assert len(steps) == min(wanted, len(examples))
+
+
+def test_steps_are_of_so_many_tokens_that_move_the_policy_and_carry_the_rest() -> None:
+    tasks = [f"{i}" for i in range(64)]
+    counts = [
+        len(plan_steps(of_tasks(tasks, [1.0] * n + [0.0] * (64 - n)), step_tokens=6, seed=0)) for n in (64, 32, 0)
+    ]
+    assert counts == [32, 16, 64 * 3 / (MOST_CARRIED * 6)]
 
 
 def test_another_seed_orders_the_examples_otherwise() -> None:
-    [row] = rows_of(one_token())
-    examples = [Example(row, weight=float(i)) for i in range(20)]
+    examples = of_tasks([f"{i}" for i in range(20)], [1.0 + i for i in range(20)])
     orders = {tuple(e.weight for step in plan_steps(examples, step_tokens=4, seed=s) for e in step) for s in range(3)}
     assert len(orders) == 3
 

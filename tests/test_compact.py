@@ -141,7 +141,7 @@ def test_a_label_of_a_choice_named_in_full_stands_behind_it_where_its_page_was_l
         if step.prompt.restriction is None:
             continue
         ids = set(step.prompt.ids)
-        is_listed = VOCABULARY.left not in ids and bool(ids & {VOCABULARY.separator, *LABELS})
+        is_listed = VOCABULARY.left not in without_lack(step.prompt.ids) and bool(ids & {VOCABULARY.separator, *LABELS})
         listed = listed if step.prompt.is_continuation else {}
         listed |= {step.view.page: step.prompt.ids} if is_listed else {}
         texts = texts_before_named(listed.get(step.view.page, ()))
@@ -496,3 +496,40 @@ def test_a_value_is_named_only_as_a_whole() -> None:
     assert is_named("lamp with color: navy, and price lower than 9 dollars", "Color: navy")
     assert not is_named("lamp with color: navy blue, and price lower than 9 dollars", "color: navy")
     assert not is_named("a navy lamp", "navy")
+
+
+def without_lack(ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out what a prompt says at its end of what its page lacks."""
+    return ids[:-3] if ids[-3:-2] == (VOCABULARY.left,) and ids[-2] in VOCABULARY.shared else ids
+
+
+def options_page(*texts: str) -> View:
+    choices = (*(Choice(f"click[{text}]", text) for text in texts), Choice("click[buy now]", "buy now"))
+    return View("item", "an item", choices, ("search[",))
+
+
+@pytest.mark.parametrize(
+    ("offered", "lacking"),
+    [
+        (("color: navy", "size: large"), 0),
+        (("color: navy", "color: red"), 1),
+        (("color: red",), 2),
+        ((), 2),
+    ],
+)
+def test_a_page_of_options_says_how_much_of_what_is_asked_for_it_lacks(offered: tuple[str, ...], lacking: int) -> None:
+    task = replace(TASK, instruction="Find me a cap with color: navy, and size: large, and price lower than 30 dollars")
+    context = Context("episode", task, "", (), 0, view=options_page(*offered))
+    ids = CompactRenderer(VOCABULARY).render(context).ids
+    said = (VOCABULARY.left, VOCABULARY.shared[lacking - 1], VOCABULARY.act)
+    assert (ids[-3:] == said) == bool(lacking)
+    assert (VOCABULARY.left in ids) == bool(lacking)
+
+
+def test_a_list_of_results_says_nothing_of_what_it_lacks() -> None:
+    titles = tuple(
+        Choice(f"click[b{i}]", " ".join(["a cap of a maker that nobody has heard of"] * 3)) for i in range(5)
+    )
+    task = replace(TASK, instruction="Find me a cap with color: navy")
+    context = Context("episode", task, "", (), 0, view=View("results", "", (*titles, Choice("click[back]", "back"))))
+    assert VOCABULARY.left not in CompactRenderer(VOCABULARY).render(context).ids

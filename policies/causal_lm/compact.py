@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from policies.causal_lm.overlap import MOST_WORDS, is_named, shared_words
+from policies.causal_lm.overlap import MOST_WORDS, count_lacking, is_named, shared_words
 from policies.causal_lm.prompt import Prompt, Reading
 from policies.causal_lm.quotes import MARK_COUNT, Quotes
 from sage_gym.types import Choice, Context, Turn, View
@@ -240,7 +240,14 @@ class CompactRenderer:
             else:
                 continue
             group = head if colon else ""
+        if 2 * len(labelled) <= len(view.choices):  # a page of options and buttons, not a list of results
+            ids += self._lacking(view, instruction)
         return (*ids, vocabulary.act), Page(view.page, tuple(labelled))
+
+    def _lacking(self, view: View, instruction: str) -> tuple[int, ...]:
+        """Say how much of what the instruction asks for as `group: value` the page lacks; nothing where nothing."""
+        count = count_lacking(instruction, (choice.text for choice in view.choices))
+        return (self.vocabulary.left, self.vocabulary.shared[count - 1]) if view.choices and count else ()
 
     def _list(self, page: Page, view: View, instruction: str) -> tuple[int, ...]:
         """List a page's labels anew, each behind what the instruction names of its choice."""

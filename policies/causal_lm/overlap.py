@@ -8,9 +8,10 @@ stand in the prompt already.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["MOST_WORDS", "is_named", "shared_words", "words_of"]
+__all__ = ["MOST_WORDS", "count_lacking", "is_named", "shared_words", "words_of"]
 
 MOST_WORDS = 7
 """Shared words beyond so many count as so many."""
@@ -34,9 +35,22 @@ def shared_words(instruction: str, choice: str) -> int:
     return min(MOST_WORDS, len(words_of(instruction) & words_of(choice)))
 
 
-@lru_cache(maxsize=200_000)
 def is_named(instruction: str, choice: str) -> bool:
     """Whether the whole `group: value` stands in the instruction, and ends there: `color: navy` is not `navy blue`."""
+    return _place_named(instruction, choice) is not None
+
+
+def count_lacking(instruction: str, choices: Iterable[str]) -> int:
+    """Count what the instruction asks for as `group: value` and none of the choices offers, at most `MOST_WORDS`."""
+    asked = {found.start() for found in re.finditer(": ", instruction)}
+    offered = {_place_named(instruction, choice) for choice in choices}
+    return min(MOST_WORDS, len(asked - offered))
+
+
+@lru_cache(maxsize=200_000)
+def _place_named(instruction: str, choice: str) -> int | None:
+    """Return where the colon of a choice that is named in full stands in the instruction."""
     if ": " not in choice:
-        return False
-    return re.search(re.escape(choice.lower()) + r"(?![\w ])", instruction.lower()) is not None
+        return None
+    found = re.search(re.escape(choice.lower()) + r"(?![\w ])", instruction.lower())
+    return None if found is None else found.start() + choice.index(": ")

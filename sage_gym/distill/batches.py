@@ -5,6 +5,7 @@ Shapes: B rows, T padded length, N sampled tokens, A open ids at a token, M deci
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sage_gym.distill.rows import Example
+from sage_gym.distill.sharing import Sharing, share
 
 __all__ = ["TrainingBatch", "collate", "plan_steps"]
 
@@ -21,6 +23,8 @@ LENGTH_ROUND = 64
 PART_ROWS = 8
 """Rows of like length that one forward pass reads: few distinct shapes, and activations that stay in cache."""
 PART_ROUND = 128
+MOST_CARRIED = 4
+"""How many times its own tokens a step has at most, where most examples train the forecast alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class TrainingBatch:
     failed_B: Tensor
     forecast_weights_B: Tensor
     temperature: float
+    sharing: Sharing
+    """The rows as a tree, which a CPU reads instead of `ids_BT`."""
 
     def parts(self) -> list[tuple[slice, int]]:
         """Give runs of rows and the length to pad each to: rows lie by length, so that little of a run is padding."""
@@ -60,7 +66,7 @@ class TrainingBatch:
         """Return the batch on another device; itself where it is there already."""
         if self.ids_BT.device == device:
             return self
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "temperature"}
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("temperature", "sharing")}
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
     @property
@@ -70,17 +76,30 @@ class TrainingBatch:
 
 
 def plan_steps(examples: Sequence[Example], *, step_tokens: int, seed: int) -> list[list[Example]]:
-    """Cut shuffled examples into steps of about `step_tokens` tokens, each of at least one example.
+    """Cut examples into steps of about `step_tokens` tokens that move the policy, those of a task staying together.
+
+    Together they are read cheaply, and what a task's episodes have in common cancels. Examples of weight 0, which train
+    the forecast alone, are carried along: the fewer episodes have anything to teach, the fewer steps are taken, up to
+    `MOST_CARRIED` times as many tokens a step.
 
     Raises:
         ValueError: nothing to train on.
     """
     if not examples:
         raise ValueError("expected at least one example to train on, got none; selection dropped everything")
-    order = np.random.default_rng(seed).permutation(len(examples))
-    total = sum(len(example.row.ids_T) for example in examples)
-    count = max(1, round(total / step_tokens))
-    return [[examples[i] for i in part] for part in np.array_split(order, count) if len(part)]
+    groups: dict[str, list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.row.task or example.row.trajectory, []).append(example)
+    names = list(groups)
+    order = [groups[names[i]] for i in np.random.default_rng(seed).permutation(len(names))]
+    sizes = np.array([sum(len(example.row.ids_T) for example in group) for group in order])
+    moving = sum(len(example.row.ids_T) for example in examples if example.weight > 0)
+    count = max(1, round(moving / step_tokens), math.ceil(sizes.sum() / (MOST_CARRIED * step_tokens)))
+    step_of = (np.cumsum(sizes) - sizes / 2) * count // sizes.sum()
+    steps: dict[int, list[Example]] = {}
+    for step, group in zip(step_of.tolist(), order, strict=True):
+        steps.setdefault(step, []).extend(group)
+    return list(steps.values())
 
 
 def collate(examples: Sequence[Example], *, pad: int) -> TrainingBatch:
@@ -109,6 +128,7 @@ def collate(examples: Sequence[Example], *, pad: int) -> TrainingBatch:
         failed_B=torch.tensor([example.failed for example in examples]),
         forecast_weights_B=torch.tensor([example.forecast_weight for example in examples]),
         temperature=_common_temperature([row.temperature for row in rows]),
+        sharing=share([row.ids_T for row in rows], length),
     )
 
 

@@ -86,8 +86,8 @@ def _measure(
         return 0.0, value, 0.0
     batch = collate(examples, pad=student.tokenizer.pad_token_id or 0).to(student.model.device)
     with torch.autocast(student.model.device.type, torch.bfloat16):
-        hidden_NH = hidden_states(student.model, batch)
-    logits_NV = labelled_logits(student.model, hidden_NH, batch)
+        states = hidden_states(student.model, batch)
+    logits_NV = labelled_logits(student.model, states, batch)
     logprobs_N = token_logprobs(logits_NV, batch.labels_N, batch.allowed_NA, batch.temperature)
     parameters = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
     norm = _squared_norm(logprobs_N.sum(), parameters)

@@ -42,9 +42,9 @@ def fit_forecasts(
     for step in plan_steps(examples, step_tokens=step_tokens, seed=0):
         batch = collate(step, pad=student.tokenizer.pad_token_id or 0)
         with torch.inference_mode():
-            states_NH = hidden_states(student.model, batch).float().cpu()
-        hidden["before"].append(states_NH[batch.value_M])
-        hidden["after"].append(states_NH[batch.action_M])
+            states = hidden_states(student.model, batch)
+        hidden["before"].append(states[batch.value_M].float().cpu())
+        hidden["after"].append(states[batch.action_M].float().cpu())
         labels.append(batch.failed_B[batch.row_M])
         weights.append(decision_weights(batch.row_M, batch.forecast_weights_B))
     return {

@@ -28,9 +28,10 @@ from sage_gym.distill.losses import (
     token_logprobs,
     weighted_mean,
 )
+from sage_gym.distill.sharing import read_shared
 from sage_gym.distill.surrogate import token_surrogate
 
-__all__ = ["Losses", "Objective", "StepLoss", "backbone_of", "hidden_states", "labelled_logits"]
+__all__ = ["Losses", "Objective", "States", "StepLoss", "backbone_of", "hidden_states", "labelled_logits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ class StepLoss:
         objective, losses = self.objective, Losses()
         batch = batch.to(self.model.device)
         with self._autocast():
-            hidden_NH = hidden_states(self.model, batch)
-        logits_NV = labelled_logits(self.model, hidden_NH, batch)
+            states = hidden_states(self.model, batch)
+        logits_NV = labelled_logits(self.model, states, batch)
         if objective.cross_entropy:
             allowed_NA = batch.allowed_NA if objective.restrict_cross_entropy else None
             logprobs_N = token_logprobs(logits_NV, batch.labels_N, allowed_NA)
@@ -111,7 +112,7 @@ class StepLoss:
         if objective.kl and self.reference is not None:
             losses.parts["kl"] = self._kl(self.reference, logits_NV, batch)
         if objective.forecast and self.head is not None:
-            losses.parts["forecast"] = self._forecast(self.head, hidden_NH, batch)
+            losses.parts["forecast"] = self._forecast(self.head, states, batch)
         if objective.inverse and self.head is not None and inverse is not None:
             with self._autocast():
                 inverse = inverse.to(self.model.device)
@@ -148,13 +149,13 @@ class StepLoss:
     def _kl(self, reference: PreTrainedModel, logits_NV: Tensor, batch: TrainingBatch) -> Tensor:
         with torch.no_grad():
             with self._autocast():
-                reference_NH = hidden_states(reference, batch)
-            reference_NV = labelled_logits(reference, reference_NH, batch)
+                reference_states = hidden_states(reference, batch)
+            reference_NV = labelled_logits(reference, reference_states, batch)
         return kl_to_reference(logits_NV, reference_NV, batch.weights_N)
 
-    def _forecast(self, head: nn.Module, hidden_NH: Tensor, batch: TrainingBatch) -> Tensor:
-        before_M = cast(Any, head).forecast(hidden_NH[batch.value_M].float(), "before")
-        after_M = cast(Any, head).forecast(hidden_NH[batch.action_M].float(), "after")
+    def _forecast(self, head: nn.Module, states: States, batch: TrainingBatch) -> Tensor:
+        before_M = cast(Any, head).forecast(states[batch.value_M].float(), "before")
+        after_M = cast(Any, head).forecast(states[batch.action_M].float(), "after")
         return forecast_loss(before_M, after_M, batch.row_M, batch.failed_B, batch.forecast_weights_B).total
 
 
@@ -166,19 +167,36 @@ def backbone_of(model: PreTrainedModel) -> nn.Module:
     return backbone
 
 
-def hidden_states(model: PreTrainedModel, batch: TrainingBatch) -> Tensor:
-    """Return the last hidden state, flat (B*T, H). Right padding needs no mask under causal attention."""
-    backbone, ids_BT = backbone_of(model), batch.ids_BT.to(model.device)
+@dataclass(frozen=True, slots=True)
+class States:
+    """Last hidden states by flat index (B*T): `states[batch.before_N]` is (N, H)."""
+
+    hidden_NH: Tensor
+    place_BT: Tensor | None = None
+    """Where a flat index lies in `hidden_NH`; None where they are the same."""
+
+    def __getitem__(self, flat_M: Tensor) -> Tensor:
+        """Return the states (M, H) at these flat indices."""
+        return self.hidden_NH[flat_M if self.place_BT is None else self.place_BT[flat_M]]
+
+
+def hidden_states(model: PreTrainedModel, batch: TrainingBatch) -> States:
+    """Read a batch: as a tree where that can be, else its padded rows, which need no mask under causal attention."""
+    backbone = backbone_of(model)
+    shared_NH = read_shared(model, backbone, batch.sharing)
+    if shared_NH is not None:
+        return States(shared_NH, batch.sharing.place_BT)
+    ids_BT = batch.ids_BT.to(model.device)
     longest, pieces = ids_BT.shape[1], []
     with blockwise_attention(model):
         for rows, length in batch.parts():
             states: Tensor = backbone(input_ids=ids_BT[rows, :length], use_cache=False).last_hidden_state
             pieces.append(nn.functional.pad(states, (0, 0, 0, longest - length)))
-    return torch.cat(pieces).flatten(0, 1)
+    return States(torch.cat(pieces).flatten(0, 1))
 
 
-def labelled_logits(model: PreTrainedModel, hidden_NH: Tensor, batch: TrainingBatch) -> Tensor:
-    """Return the logits (N, V) of each sampled token, from all positions' hidden states, in the weights' own type."""
+def labelled_logits(model: PreTrainedModel, states: States, batch: TrainingBatch) -> Tensor:
+    """Return the logits (N, V) of each sampled token, in the weights' own type."""
     unembedding: nn.Module = model.get_output_embeddings()
-    logits_NV: Tensor = unembedding(hidden_NH[batch.before_N].to(next(unembedding.parameters()).dtype))
+    logits_NV: Tensor = unembedding(states[batch.before_N].to(next(unembedding.parameters()).dtype))
     return logits_NV

@@ -37,6 +37,8 @@ class Row:
     after_K: NDArray[np.int64]
     turn_K: NDArray[np.int64]
     temperature: float = 1.0
+    task: str = ""
+    """Key of the task, whose rows are likely to begin alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class _Builder:
 
     trajectory: str
     temperature: float
+    task: str
     ids: list[int] = field(default_factory=list)
     sampled: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -101,6 +104,7 @@ class _Builder:
             np.asarray(self.after, dtype=np.int64),
             np.asarray(self.turns, dtype=np.int64),
             self.temperature,
+            self.task,
         )
 
 
@@ -122,7 +126,7 @@ def rows_of(trajectory: Trajectory) -> Iterator[Row]:
         if not ledger.is_continuation:
             if builder is not None:
                 yield builder.build()
-            builder = _Builder(trajectory.id, ledger.temperature)
+            builder = _Builder(trajectory.id, ledger.temperature, trajectory.task.key)
         if builder is None:
             raise ValueError(f"turn {index} of {trajectory.id} continues a sequence, but none was started before it")
         builder.append(index, turn)
