@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage_gym.distill.batches import LENGTH_ROUND, MOST_CARRIED, PART_ROUND, collate, plan_steps
+from sage_gym.distill.batches import LENGTH_ROUND, MOST_CARRIED, PART_ROUND, TOGETHER, collate, plan_steps
 from sage_gym.distill.rows import Example, Row, rows_of
 from sage_gym.types import Decision, Ledger, StopReason, Trajectory, Turn
 from tests.ledgers import TASK, trajectories
@@ -94,17 +94,26 @@ DRAWN = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0.0, 1.
 
 
 @given(DRAWN, st.integers(1, 40), st.integers(0, 5))
-def test_steps_hold_every_example_once_and_keep_a_task_together(
+def test_steps_hold_every_example_once_and_keep_some_of_a_task_together(
     drawn: list[tuple[str, float]], step_tokens: int, seed: int
 ) -> None:
     examples = of_tasks([task for task, _ in drawn], [weight for _, weight in drawn])
     steps = plan_steps(examples, step_tokens=step_tokens, seed=seed)
     assert all(steps)
     assert sorted(id(e) for step in steps for e in step) == sorted(map(id, examples))
-    of_step = [{e.row.task for e in step} for step in steps]
-    assert sum(map(len, of_step)) == len({task for task, _ in drawn})
+    for task in {task for task, _ in drawn}:
+        own = sum(name == task for name, _ in drawn)
+        assert sum(any(e.row.task == task for e in step) for step in steps) <= -(-own // TOGETHER)
     again = plan_steps(examples, step_tokens=step_tokens, seed=seed)
     assert [[id(e) for e in step] for step in again] == [[id(e) for e in step] for step in steps]
+
+
+def test_rows_that_are_most_alike_stay_together() -> None:
+    kinds = ([1, 2, 9], [1, 5, 9], [1, 2, 3], [1, 5, 3]) * (TOGETHER // 2)
+    ids = [np.array(row, dtype=np.int64) for row in kinds]
+    examples = [Example(replace(rows_of_one(), task="t", ids_T=row)) for row in ids]
+    steps = plan_steps(examples, step_tokens=3 * TOGETHER, seed=0)
+    assert sorted(sorted({e.row.ids_T[1] for e in step}) for step in steps) == [[2], [5]]
 
 
 def test_steps_are_of_so_many_tokens_that_move_the_policy_and_carry_the_rest() -> None:

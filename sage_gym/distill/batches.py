@@ -23,6 +23,7 @@ LENGTH_ROUND = 64
 PART_ROWS = 8
 """Rows of like length that one forward pass reads: few distinct shapes, and activations that stay in cache."""
 PART_ROUND = 128
+TOGETHER = 4
 MOST_CARRIED = 4
 """How many times its own tokens a step has at most, where most examples train the forecast alone."""
 
@@ -76,30 +77,44 @@ class TrainingBatch:
 
 
 def plan_steps(examples: Sequence[Example], *, step_tokens: int, seed: int) -> list[list[Example]]:
-    """Cut examples into steps of about `step_tokens` tokens that move the policy, those of a task staying together.
+    """Cut shuffled examples into steps of about `step_tokens` tokens that move the policy.
 
-    Together they are read cheaply, and what a task's episodes have in common cancels. Examples of weight 0, which train
-    the forecast alone, are carried along: the fewer episodes have anything to teach, the fewer steps are taken, up to
-    `MOST_CARRIED` times as many tokens a step.
+    Up to `TOGETHER` examples of a task that are most alike stay together, since they are read cheaply so. More would
+    be cheaper still, but steps made of a few tasks are noisy. Examples of weight 0, which train the forecast alone, are
+    carried along: the fewer episodes have anything to teach, the fewer steps are taken, up to `MOST_CARRIED` times as
+    many tokens a step.
 
     Raises:
         ValueError: nothing to train on.
     """
     if not examples:
         raise ValueError("expected at least one example to train on, got none; selection dropped everything")
-    groups: dict[str, list[Example]] = {}
-    for example in examples:
-        groups.setdefault(example.row.task or example.row.trajectory, []).append(example)
-    names = list(groups)
-    order = [groups[names[i]] for i in np.random.default_rng(seed).permutation(len(names))]
-    sizes = np.array([sum(len(example.row.ids_T) for example in group) for group in order])
-    moving = sum(len(example.row.ids_T) for example in examples if example.weight > 0)
+    units = _units(examples)
+    order = [units[i] for i in np.random.default_rng(seed).permutation(len(units))]
+    sizes = np.array([_tokens(unit) for unit in order])
+    moving = _tokens([example for example in examples if example.weight > 0])
     count = max(1, round(moving / step_tokens), math.ceil(sizes.sum() / (MOST_CARRIED * step_tokens)))
     step_of = (np.cumsum(sizes) - sizes / 2) * count // sizes.sum()
     steps: dict[int, list[Example]] = {}
-    for step, group in zip(step_of.tolist(), order, strict=True):
-        steps.setdefault(step, []).extend(group)
+    for step, unit in zip(step_of.tolist(), order, strict=True):
+        steps.setdefault(step, []).extend(unit)
     return list(steps.values())
+
+
+def _units(examples: Sequence[Example]) -> list[list[Example]]:
+    """Cut each task's examples, in the order of their ids, into runs."""
+    tasks: dict[str, list[Example]] = {}
+    for example in examples:
+        tasks.setdefault(example.row.task or example.row.trajectory, []).append(example)
+    units = []
+    for own in tasks.values():
+        own.sort(key=lambda example: example.row.ids_T.tolist())
+        units += [own[at : at + TOGETHER] for at in range(0, len(own), TOGETHER)]
+    return units
+
+
+def _tokens(examples: Sequence[Example]) -> int:
+    return sum(len(example.row.ids_T) for example in examples)
 
 
 def collate(examples: Sequence[Example], *, pad: int) -> TrainingBatch:

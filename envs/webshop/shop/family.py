@@ -77,8 +77,7 @@ class Shelf:
 
 
 SHELVES = {
-    "short": Shelf((4, 2, 5, 3, 1, 4, 3), 0.22, (65, 22, 13)),
-    "mixed": Shelf((3, 6, 4, 7, 5, 6, 5), 0.22, (65, 22, 13)),
+    "mixed": Shelf((4, 2, 5, 3, 1, 4, 3), 0.22, (65, 22, 13)),
     "calm": Shelf(
         (1,),
         1.0,
@@ -100,9 +99,9 @@ SHELVES = {
         described=0.03,
     ),
 }
-"""`mixed`: lines of siblings, and what one lacks, another has, as its page shows; `short`: the same with fewer
-siblings, which nano's worlds lie on; `calm`: each maker has one product of the kind, in the usual sizes; `crowded`:
-makers sell many that differ in properties which the listing hardly mentions."""
+"""`mixed`: lines of a few siblings, and what one lacks, another has, as its page shows; `calm`: each maker has one
+product of the kind, in the usual sizes; `crowded`: makers sell many that differ in properties which the listing hardly
+mentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Family:
     share: int = 1
     """Relative number of products."""
     is_transfer: bool = False
-    shelf: Shelf = SHELVES["short"]
+    shelf: Shelf = SHELVES["mixed"]
 
 
 @dataclass(frozen=True, slots=True)
