@@ -524,6 +524,7 @@ def test_a_page_of_options_says_how_much_of_what_is_asked_for_it_lacks(offered: 
     said = (VOCABULARY.left, VOCABULARY.shared[lacking - 1], VOCABULARY.act)
     assert (ids[-3:] == said) == bool(lacking)
     assert (VOCABULARY.left in ids) == bool(lacking)
+    assert VOCABULARY.left not in CompactRenderer(VOCABULARY, says_lacking=False).render(context).ids
 
 
 def test_a_list_of_results_says_nothing_of_what_it_lacks() -> None:

@@ -12,7 +12,8 @@ is written out; restricted decoding spells out only what distinguishes it. Behin
 the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written. Labels
 count the choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
 anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
-yet first. Text is lower-cased; a choice's `group: ` that repeats its predecessor's is left out. A page is read once an
+yet first. A page of options ends with how much of what the instruction asks for as `group: value` it does not offer:
+`<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. Text is lower-cased; a choice's `group: ` that repeats its predecessor's is left out. A page is read once an
 episode, on the key-value cache.
 
 Left out: the observation's full text, except for environments without `view`, where it stands for the news.
@@ -176,11 +177,13 @@ class CompactRenderer:
         restricted: whether only present labels (and free text where admissible) may be sampled; a page that lists
             nothing restricts nothing.
         max_context: a prompt that would outgrow it starts a new sequence with the instruction and the present page.
+        says_lacking: whether a page of options says how much of what is asked for it lacks.
     """
 
     vocabulary: Vocabulary
     restricted: bool = True
     max_context: int = 1536
+    says_lacking: bool = True
     _restrictions: dict[tuple[object, ...], ChoiceRestriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
@@ -240,7 +243,7 @@ class CompactRenderer:
             else:
                 continue
             group = head if colon else ""
-        if 2 * len(labelled) <= len(view.choices):  # a page of options and buttons, not a list of results
+        if self.says_lacking and 2 * len(labelled) <= len(view.choices):  # a page of options and buttons, not a list of results
             ids += self._lacking(view, instruction)
         return (*ids, vocabulary.act), Page(view.page, tuple(labelled))
 
