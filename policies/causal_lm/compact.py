@@ -13,8 +13,8 @@ the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruc
 count the choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
 anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
 yet first. A page of options ends with how much of what the instruction asks for as `group: value` it does not offer:
-`<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. Text is lower-cased; a choice's `group: ` that repeats its predecessor's is left out. A page is read once an
-episode, on the key-value cache.
+`<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. Text is lower-cased; a choice's `group: ` that
+repeats its predecessor's is left out. A page is read once an episode, on the key-value cache.
 
 Left out: the observation's full text, except for environments without `view`, where it stands for the news.
 """
@@ -243,7 +243,8 @@ class CompactRenderer:
             else:
                 continue
             group = head if colon else ""
-        if self.says_lacking and 2 * len(labelled) <= len(view.choices):  # a page of options and buttons, not a list of results
+        has_options = 2 * len(labelled) <= len(view.choices)  # and buttons, where a list of results is mostly labelled
+        if self.says_lacking and has_options:
             ids += self._lacking(view, instruction)
         return (*ids, vocabulary.act), Page(view.page, tuple(labelled))
 
