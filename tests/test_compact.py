@@ -111,9 +111,10 @@ def test_a_label_stands_behind_the_choice_that_it_means_and_those_taken_go_behin
                 assert texts[label][-len(text) :] == text
         else:
             before, order[page] = order[page], sorted(order[page], key=lambda action: action in taken[page])
-            assert VOCABULARY.left in ids or before == order[page]
-            if VOCABULARY.left in ids:
-                assert ids == (VOCABULARY.obs, *VOCABULARY.encode(step.view.news), *anew(order[page], meant))
+            news, listed = (VOCABULARY.obs, *VOCABULARY.encode(step.view.news)), anew(order[page], meant)[:-1]
+            behind = ids[len(news) :]
+            assert behind[: len(listed)] == listed or before == order[page]
+            assert not set(behind) & set(VOCABULARY.labels) or behind[: len(listed)] == listed
         if step.prompt.restriction is not None:
             count = len(order[page])
             assert labels_among(step.prompt.restriction.allowed(())) == set(VOCABULARY.labels[:count])
@@ -140,10 +141,8 @@ def test_a_label_of_a_choice_named_in_full_stands_behind_it_where_its_page_was_l
     for step in follow(renderer, views, lambda prompt: walk(prompt, lot), task=TASK):
         if step.prompt.restriction is None:
             continue
-        ids = set(step.prompt.ids)
-        is_listed = VOCABULARY.left not in without_lack(step.prompt.ids) and bool(ids & {VOCABULARY.separator, *LABELS})
         listed = listed if step.prompt.is_continuation else {}
-        listed |= {step.view.page: step.prompt.ids} if is_listed else {}
+        listed.setdefault(step.view.page, step.prompt.ids)
         texts = texts_before_named(listed.get(step.view.page, ()))
         meant = {choice.action: choice.text for choice in step.view.choices}
         present = named_among(step.prompt.restriction.allowed(()))
@@ -242,7 +241,8 @@ def test_a_page_is_written_out_once_in_a_sequence_however_many_labels_come_betwe
     for step in steps[4:]:
         news = (VOCABULARY.obs, *VOCABULARY.encode(step.view.news))
         assert step.prompt.ids[: len(news)] == news
-        assert set(step.prompt.ids[len(news) :]) <= {VOCABULARY.left, VOCABULARY.act, *VOCABULARY.labels}
+        said = {VOCABULARY.left, VOCABULARY.act, *VOCABULARY.labels, *VOCABULARY.named, *VOCABULARY.shared}
+        assert set(step.prompt.ids[len(news) :]) <= said
 
 
 def test_the_labels_that_were_shown_last_are_those_of_the_present_page() -> None:
@@ -413,7 +413,8 @@ def test_without_its_marks_an_instruction_is_encoded_as_any_text(words: list[str
 def test_a_choice_named_in_full_is_chosen_by_its_one_label_which_each_page_counts_anew() -> None:
     pages = [make_page(1, 2, 1, 3), make_page(2, 1, 0, 2), make_page(1, 2, 1, 3)]
     steps = follow(CompactRenderer(VOCABULARY), pages, lambda prompt: (VOCABULARY.named[0],), task=TASK)
-    assert not {VOCABULARY.separator, *VOCABULARY.named} & set(steps[2].prompt.ids)
+    assert VOCABULARY.separator not in steps[2].prompt.ids
+    assert [token for token in steps[2].prompt.ids if token in VOCABULARY.named] == list(VOCABULARY.named[:3])
     for step, page, count in zip(steps, (1, 2, 1), (3, 2, 3), strict=True):
         assert step.prompt.restriction is not None
         assert named_among(step.prompt.restriction.allowed(())) == set(VOCABULARY.named[:count])
@@ -498,11 +499,6 @@ def test_a_value_is_named_only_as_a_whole() -> None:
     assert not is_named("a navy lamp", "navy")
 
 
-def without_lack(ids: tuple[int, ...]) -> tuple[int, ...]:
-    """Leave out what a prompt says at its end of what its page lacks."""
-    return ids[:-3] if ids[-3:-2] == (VOCABULARY.left,) and ids[-2] in VOCABULARY.shared else ids
-
-
 def options_page(*texts: str) -> View:
     choices = (*(Choice(f"click[{text}]", text) for text in texts), Choice("click[buy now]", "buy now"))
     return View("item", "an item", choices, ("search[",))
@@ -524,7 +520,20 @@ def test_a_page_of_options_says_how_much_of_what_is_asked_for_it_lacks(offered: 
     said = (VOCABULARY.left, VOCABULARY.shared[lacking - 1], VOCABULARY.act)
     assert (ids[-3:] == said) == bool(lacking)
     assert (VOCABULARY.left in ids) == bool(lacking)
-    assert VOCABULARY.left not in CompactRenderer(VOCABULARY, says_lacking=False).render(context).ids
+
+
+def test_a_page_that_stays_lists_what_was_not_chosen_yet_since_it_was_come_to() -> None:
+    task = replace(TASK, instruction="Find me a cap with color: navy, and size: large, and fit: loose, and price lower")
+    page, list_ = options_page("color: navy", "size: large", "size: small"), View("list", "a list")
+    navy, large, act = VOCABULARY.named[0], VOCABULARY.named[1], VOCABULARY.act
+    lack = (VOCABULARY.left, VOCABULARY.shared[0])
+    chosen = iter([(), (navy,), (large,), (), (), (navy,)])
+    views = [list_, page, page, page, list_, page, page]
+    steps = follow(CompactRenderer(VOCABULARY), views, lambda _: next(chosen, ()), task=task)
+    said = [step.prompt.ids[1 + len(VOCABULARY.encode(step.view.news)) :] for step in steps if step.view is page]
+    assert said[1:3] == [(large, *lack, act), (*lack, act)]
+    assert said[3] == (navy, large, *lack, act)  # come to again: options are chosen anew
+    assert said[4] == (large, *lack, act)
 
 
 def test_a_list_of_results_says_nothing_of_what_it_lacks() -> None:

@@ -13,8 +13,9 @@ the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruc
 count the choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
 anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
 yet first. A page of options ends with how much of what the instruction asks for as `group: value` it does not offer:
-`<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. Text is lower-cased; a choice's `group: ` that
-repeats its predecessor's is left out. A page is read once an episode, on the key-value cache.
+`<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. While it stays, that is said again, behind the
+labels of what it does offer of it and was not chosen yet: `<obs> news <=1> <left> <~1> <act>`. Text is lower-cased; a
+choice's `group: ` that repeats its predecessor's is left out. A page is read once an episode, on the key-value cache.
 
 Left out: the observation's full text, except for environments without `view`, where it stands for the news.
 """
@@ -177,13 +178,11 @@ class CompactRenderer:
         restricted: whether only present labels (and free text where admissible) may be sampled; a page that lists
             nothing restricts nothing.
         max_context: a prompt that would outgrow it starts a new sequence with the instruction and the present page.
-        says_lacking: whether a page of options says how much of what is asked for it lacks.
     """
 
     vocabulary: Vocabulary
     restricted: bool = True
     max_context: int = 1536
-    says_lacking: bool = True
     _restrictions: dict[tuple[object, ...], ChoiceRestriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
@@ -222,7 +221,7 @@ class CompactRenderer:
             page = _untaken_first(known, context.turns)
             is_stale = page != known or shown[-1].key != view.page
             listed = self._list(page, view, instruction) if is_stale and page.actions else ()
-            return (*ids, *listed, vocabulary.act), page
+            return (*ids, *listed, *self._remaining(page, view, context), vocabulary.act), page
         named = self.named(view, instruction)
         labelled: list[str] = []
         group = ""
@@ -243,15 +242,23 @@ class CompactRenderer:
             else:
                 continue
             group = head if colon else ""
-        has_options = 2 * len(labelled) <= len(view.choices)  # and buttons, where a list of results is mostly labelled
-        if self.says_lacking and has_options:
-            ids += self._lacking(view, instruction)
-        return (*ids, vocabulary.act), Page(view.page, tuple(labelled))
+        page = Page(view.page, tuple(labelled))
+        return (*ids, *self._lacking(page, view, instruction), vocabulary.act), page
 
-    def _lacking(self, view: View, instruction: str) -> tuple[int, ...]:
+    def _lacking(self, page: Page, view: View, instruction: str) -> tuple[int, ...]:
         """Say how much of what the instruction asks for as `group: value` the page lacks; nothing where nothing."""
+        has_options = 2 * len(page.actions) <= len(view.choices)  # and buttons; a list of results is mostly labelled
+        if not view.choices or not has_options:
+            return ()
         count = count_lacking(instruction, (choice.text for choice in view.choices))
-        return (self.vocabulary.left, self.vocabulary.shared[count - 1]) if view.choices and count else ()
+        return (self.vocabulary.left, self.vocabulary.shared[count - 1]) if count else ()
+
+    def _remaining(self, page: Page, view: View, context: Context) -> tuple[int, ...]:
+        """List the labels of what the instruction names and was not chosen since the page was come to, and the lack."""
+        taken = _taken_here(view.page, context.turns)
+        named = self.named(view, context.task.instruction)
+        labels = tuple(label for action, label in named.items() if action not in taken)
+        return (*labels, *self._lacking(page, view, context.task.instruction))
 
     def _list(self, page: Page, view: View, instruction: str) -> tuple[int, ...]:
         """List a page's labels anew, each behind what the instruction names of its choice."""
@@ -320,6 +327,16 @@ def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:
         if not ledger.is_continuation:
             return length, shown[::-1]
     return 0, []
+
+
+def _taken_here(page: str, turns: Sequence[Turn]) -> set[str]:
+    """Return the actions taken since a page was come to last."""
+    taken = set()
+    for turn in reversed(turns):
+        if turn.decision.notes.get("page") != page:
+            break
+        taken.add(turn.decision.action)
+    return taken
 
 
 def _untaken_first(page: Page, turns: Sequence[Turn]) -> Page:

@@ -64,8 +64,7 @@ class Demonstration:
         self.shop: Any = environment.unwrapped
         self.task, self.vocabulary, self.settings, self.rng = task, vocabulary, settings, rng
         self.positions = positions
-        # what a page lacks is not said: taught with it, a student would have nothing left to learn of going back
-        self.renderer = CompactRenderer(vocabulary, restricted=False, max_context=10**6, says_lacking=False)
+        self.renderer = CompactRenderer(vocabulary, restricted=False, max_context=10**6)
         self.turns: list[Turn] = []
         self.ids: list[int] = []
         self.weights: list[float] = []
