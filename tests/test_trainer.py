@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -164,6 +165,16 @@ def test_an_example_of_twice_the_weight_counts_twice() -> None:
     train(repeated, [batch_of([first, first, second])], CROSS_ENTROPY)
     for name, tensor in weights_of(weighted.model).items():
         torch.testing.assert_close(tensor, weights_of(repeated.model)[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("ahead", [-9.0, -0.5, 0.0, 0.5])
+def test_the_policy_gradients_kl_is_that_of_what_the_reference_sampled(ahead: float) -> None:
+    """r - 1 - log r with r = student / reference: an action that became unlikely costs its logarithm, not 1 / r."""
+    student = tiny_student()
+    batch = batch_of([replace(e, advantage_N=np.zeros(len(e.row.sampled_N), np.float32)) for e in examples_of(student)])
+    moved = replace(batch, logprobs_N=logprobs_now(student, batch).detach() - ahead)
+    losses = train(student, [moved], replace(GRADIENT, kl=1.0), descent(student, 0.0))
+    assert losses["kl"] == pytest.approx(math.exp(ahead) - 1 - ahead, abs=0.05)
 
 
 def test_kl_is_zero_against_oneself_and_pulls_back_a_student_that_has_moved() -> None:

@@ -197,7 +197,7 @@ class Reinforce(Section):
     clip_high: float = Field(default=0.28, gt=0.0)
     """A probability ratio above 1 + clip_high gets no further push up."""
     kl: float = Field(default=0.02, ge=0.0)
-    """Weight of KL(student || reference), estimated at the sampled tokens."""
+    """Weight of KL(reference || student), estimated at the sampled tokens, which the reference sampled."""
     admissible: float = Field(default=0.1, ge=0.0)
     """Weight of -log of the probability on what restricted decoding left open, so that the student does not unlearn
     what is admissible; without restriction it is 0."""

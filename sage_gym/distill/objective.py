@@ -78,7 +78,7 @@ class StepLoss:
         model: the student's causal model.
         head: the meta-cognition head, or None.
         reference: the frozen student of the round's start, for the KL over the full vocabulary; without it the
-            policy gradient's KL is estimated at the sampled tokens (r - 1 - log r), at no cost.
+            policy gradient's, KL(reference || student), is estimated at the sampled tokens (r - 1 - log r), at no cost.
         objective: see there.
         bf16: whether the backbone runs in bfloat16 autocast.
 
@@ -135,9 +135,10 @@ class StepLoss:
         )
         losses.parts["policy_gradient"] = surrogate.loss
         if self.objective.kl and self.reference is None:
-            # the round's student sampled these tokens, so the ledger holds the reference's log-probabilities already
-            behind_N = batch.logprobs_N - logprobs_N
-            losses.parts["kl"] = weighted_mean(behind_N.exp() - 1 - behind_N, batch.weights_N)
+            # the round's student, which is the reference, sampled these tokens: KL(reference || student) is what they
+            # can tell without bias, and its gradient is bounded where an action has become unlikely
+            ahead_N = logprobs_N - batch.logprobs_N
+            losses.parts["kl"] = weighted_mean(ahead_N.exp() - 1 - ahead_N, batch.weights_N)
         if self.objective.admissible:
             losses.parts["admissible"] = weighted_mean(closed_mass(logits_NV, batch.allowed_NA), batch.weights_N)
         losses.watched["clip_fraction"] = float(surrogate.clip_fraction)
