@@ -93,6 +93,7 @@ SHELVES = {
         (12, 9, 10),
         1.0,
         (0, 0, 10, 20, 30, 40),
+        is_standard=True,
         wanted=(0, 0, 30, 40, 30),
         titled=(0.0, 0.05),
         bullets=0.03,
