@@ -38,7 +38,8 @@ def tiny_student(*, seed: int = 0, temperature: float = 1.0, restricted: bool = 
     head = MetacognitionHead(HIDDEN, inverse_rank=4)
     with torch.no_grad():
         for place in ("before", "after"):
-            head.forecasts[place].weight.normal_(generator=torch.Generator().manual_seed(seed))
+            for linear in (head.forecasts[place], head.openings[place]):
+                linear.weight.normal_(generator=torch.Generator().manual_seed(seed))
     renderer = CompactRenderer(Vocabulary(tokenizer), restricted=restricted)
     return CausalLM(model, tokenizer, renderer, head=head, temperature=temperature, name="tiny")
 

@@ -205,7 +205,7 @@ def a_model() -> CausalLM:
     model = build_model(0, hidden=32, layers=2, heads=4, vocab=len(tokenizer)).eval()
     head = MetacognitionHead(32)
     generator = torch.Generator().manual_seed(1)
-    for linear in head.forecasts.values():
+    for linear in [*head.forecasts.values(), *head.openings.values()]:
         torch.nn.init.normal_(linear.weight, std=0.5, generator=generator)
     return CausalLM(model, tokenizer, CompactRenderer(Vocabulary(tokenizer)), head=head)
 

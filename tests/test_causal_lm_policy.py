@@ -29,7 +29,7 @@ def _policy(*, preset: str = "plain", is_restricted: bool = True, longest: int =
 def _head(hidden: int = 32) -> MetacognitionHead:
     torch.manual_seed(1)
     head = MetacognitionHead(hidden)
-    for linear in head.forecasts.values():
+    for linear in [*head.forecasts.values(), *head.openings.values()]:
         torch.nn.init.normal_(linear.weight)
     return head
 
@@ -171,14 +171,18 @@ def test_forecasts_are_read_at_the_last_token_of_prompt_and_decision() -> None:
     policy = _policy(head=head)
     history = _play(policy, episodes=2, turns=2)[1]
     fed: tuple[int, ...] = ()
+    opening: tuple[int, ...] = ()
+    assert any(t.decision.ledger is not None and t.decision.ledger.is_continuation for t in history)
     for turn in history:
         decision, ledger = turn.decision, turn.decision.ledger
         assert ledger is not None
+        opening = opening if ledger.is_continuation else ledger.prompt_ids
         fed = (fed if ledger.is_continuation else ()) + ledger.prompt_ids + ledger.sampled_ids
         with torch.inference_mode():
             hidden_TH = policy.model.model(torch.tensor([fed])).last_hidden_state[0]
-            before = head.p_fail(hidden_TH[[-1 - len(ledger.sampled_ids)]], "before").item()
-            after = head.p_fail(hidden_TH[[-1]], "after").item()
+            opening_BH = head.read_openings(policy.model.get_input_embeddings(), [opening])
+            before = head.p_fail(hidden_TH[[-1 - len(ledger.sampled_ids)]], opening_BH, "before").item()
+            after = head.p_fail(hidden_TH[[-1]], opening_BH, "after").item()
         assert (decision.p_fail_before, decision.p_fail) == (
             pytest.approx(before, abs=1e-4),
             pytest.approx(after, abs=1e-4),

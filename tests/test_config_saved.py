@@ -38,7 +38,7 @@ def test_the_same_settings_go_on_and_others_are_refused_key_by_key(tmp_path: Pat
     assert lines == [
         "env.catalog: 'shop' when the run began, 'else' now",
         "env.max_turns: absent when the run began, 3 now",
-        "rollout.group_size: 4 when the run began, 9 now",
+        "rollout.group_size: 8 when the run began, 9 now",
     ]
     assert (folder / CONFIG_FILE).read_bytes() == before
 

@@ -46,28 +46,53 @@ def tiny_models() -> list[PreTrainedModel]:
 
 
 def test_an_untrained_head_forecasts_one_half() -> None:
-    assert MetacognitionHead(4).p_fail(torch.randn(3, 4), "before").tolist() == [0.5, 0.5, 0.5]
+    assert MetacognitionHead(4).p_fail(torch.randn(3, 4), torch.randn(3, 4), "before").tolist() == [0.5, 0.5, 0.5]
 
 
 def test_each_place_has_its_own_weights_and_scaling() -> None:
-    head, hidden_BH = trained_head(), torch.randn(3, 4)
+    head, hidden_BH, opening_BH = trained_head(), torch.randn(3, 4), torch.randn(3, 4)
     for place, temperature, shift in (("before", 2.0, 0.3), ("after", 0.5, -0.4)):
         linear = head.forecasts[place]
-        raw_B = hidden_BH @ linear.weight[0] + linear.bias[0]
-        torch.testing.assert_close(head.forecast(hidden_BH, place), raw_B)
-        torch.testing.assert_close(head.p_fail(hidden_BH, place), torch.sigmoid(raw_B / temperature + shift))
-    assert not torch.allclose(head.forecast(hidden_BH, "before"), head.forecast(hidden_BH, "after"))
+        raw_B = hidden_BH @ linear.weight[0] + linear.bias[0] + opening_BH @ head.openings[place].weight[0]
+        torch.testing.assert_close(head.forecast(hidden_BH, opening_BH, place), raw_B)
+        p_fail_B = head.p_fail(hidden_BH, opening_BH, place)
+        torch.testing.assert_close(p_fail_B, torch.sigmoid(raw_B / temperature + shift))
+    before_B, after_B = (head.forecast(hidden_BH, opening_BH, place) for place in ("before", "after"))
+    assert not torch.allclose(before_B, after_B)
+
+
+def test_an_opening_is_the_sum_of_its_embeddings_over_the_root_of_their_summed_squares() -> None:
+    embeddings = nn.Embedding(5, 4)
+    opening_RH = MetacognitionHead(4).read_openings(embeddings, [[1, 2, 2], [3], (1, 2, 2)])
+    rows_TH = embeddings.weight[[1, 2, 2]].detach()
+    torch.testing.assert_close(opening_RH[0], rows_TH.sum(0) / math.sqrt(rows_TH.square().sum() / 4))
+    torch.testing.assert_close(opening_RH[1].square().mean(), torch.tensor(1.0))
+    assert torch.equal(opening_RH[0], opening_RH[2])
+    assert not opening_RH.requires_grad
+    with torch.no_grad():
+        embeddings.weight.mul_(7.0)
+    torch.testing.assert_close(MetacognitionHead(4).read_openings(embeddings, [[1, 2, 2]])[0], opening_RH[0])
+
+
+def test_embeddings_of_another_width_and_an_empty_opening_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected input embeddings of width 4, got \(5, 3\)"):
+        MetacognitionHead(4).read_openings(nn.Embedding(5, 3), [[1]])
+    with pytest.raises(ValueError, match="expected an opening of 1 id or more"):
+        MetacognitionHead(4).read_openings(nn.Embedding(5, 4), [[1], []])
 
 
 def test_forecasts_of_a_bf16_backbone_are_float32() -> None:
-    assert trained_head().forecast(torch.randn(2, 4, dtype=torch.bfloat16), "after").dtype == torch.float32
+    hidden_BH = torch.randn(2, 4, dtype=torch.bfloat16)
+    assert trained_head().forecast(hidden_BH, hidden_BH, "after").dtype == torch.float32
 
 
 def test_an_unknown_place_and_another_width_are_refused() -> None:
     with pytest.raises(ValueError, match="expected a place among"):
-        trained_head().forecast(torch.zeros(1, 4), "during")
+        trained_head().forecast(torch.zeros(1, 4), torch.zeros(1, 4), "during")
     with pytest.raises(ValueError, match=r"expected hidden states of width 4, got shape \(1, 5\)"):
-        trained_head().p_fail(torch.zeros(1, 5), "before")
+        trained_head().p_fail(torch.zeros(1, 5), torch.zeros(1, 4), "before")
+    with pytest.raises(ValueError, match=r"expected hidden states of width 4, got shape \(1, 5\)"):
+        trained_head().p_fail(torch.zeros(1, 4), torch.zeros(1, 5), "before")
 
 
 @pytest.mark.parametrize("shift", [0.0, -0.8, 3.0])
@@ -111,14 +136,15 @@ def test_bad_calibration_data_are_refused() -> None:
 
 def test_calibrating_one_place_leaves_the_other_and_the_raw_logits() -> None:
     head, hidden_BH = trained_head(), torch.randn(8, 4)
-    raw_B = head.forecast(hidden_BH, "after").detach()
+    raw_B = head.forecast(hidden_BH, hidden_BH, "after").detach()
     fit = head.calibrate("after", torch.tensor([3.0, -3.0, 3.0, -3.0]), torch.tensor([1.0, 0.0, 0.0, 0.0]))
     assert head.temperatures.tolist() == pytest.approx([2.0, fit.temperature])
     assert head.shifts.tolist() == pytest.approx([0.3, fit.shift])
-    torch.testing.assert_close(head.forecast(hidden_BH, "after"), raw_B)
-    torch.testing.assert_close(head.p_fail(hidden_BH, "after"), torch.sigmoid(raw_B / fit.temperature + fit.shift))
+    torch.testing.assert_close(head.forecast(hidden_BH, hidden_BH, "after"), raw_B)
+    p_fail_B = head.p_fail(hidden_BH, hidden_BH, "after")
+    torch.testing.assert_close(p_fail_B, torch.sigmoid(raw_B / fit.temperature + fit.shift))
     head.uncalibrate()
-    torch.testing.assert_close(head.p_fail(hidden_BH, "after"), torch.sigmoid(raw_B))
+    torch.testing.assert_close(head.p_fail(hidden_BH, hidden_BH, "after"), torch.sigmoid(raw_B))
 
 
 def test_a_forecaster_that_knows_nothing_is_shifted_to_the_base_rate() -> None:
@@ -154,7 +180,7 @@ def test_inverse_logits_go_through_the_shared_unembedding() -> None:
 def test_the_head_sits_on_any_causal_model_by_its_hidden_size(model: PreTrainedModel) -> None:
     head = MetacognitionHead(hidden_size_of(model), inverse_rank=2)
     hidden_BTH = model.base_model(torch.tensor([[1, 2, 3]])).last_hidden_state
-    assert head.p_fail(hidden_BTH[:, -1], "after").shape == (1,)
+    assert head.p_fail(hidden_BTH[:, -1], hidden_BTH[:, 0], "after").shape == (1,)
     assert head.inverse_logits(hidden_BTH[0], model.get_output_embeddings()).shape == (3, 13)
 
 
@@ -169,7 +195,7 @@ def test_a_saved_head_forecasts_the_same_after_loading(tmp_path: Path) -> None:
     loaded = MetacognitionHead.load(tmp_path / "head.safetensors", hidden_size=4)
     places: tuple[Place, ...] = ("before", "after")
     for place in places:
-        assert torch.equal(loaded.p_fail(hidden_BH, place), head.p_fail(hidden_BH, place))
+        assert torch.equal(loaded.p_fail(hidden_BH, hidden_BH, place), head.p_fail(hidden_BH, hidden_BH, place))
     assert torch.equal(loaded.adapt(hidden_BH), head.adapt(hidden_BH))
     assert [path.name for path in tmp_path.iterdir()] == ["head.safetensors"]
 

@@ -252,6 +252,6 @@ def test_a_run_of_other_settings_is_refused_before_anything_is_loaded(
     assert main([*words, "rollout.group_size=9", "seed=4"]) == 2
     said = capsys.readouterr().err
     assert "holds a run of other settings: give run=<another name>" in said
-    assert "rollout.group_size: 4 when the run began, 9 now" in said
+    assert "rollout.group_size: 8 when the run began, 9 now" in said
     assert "run.seed: 0 when the run began, 4 now" in said
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]

@@ -243,9 +243,14 @@ def test_each_step_follows_its_own_gradient_in_the_model_and_in_the_head() -> No
         hidden_NH = hidden_states(by_hand.model, batch)
         decisions = len(batch.row_M)
         weights_M = torch.tensor([0.5, *[0.5 / (decisions - 1)] * (decisions - 1)])  # one row, whose first has half
+        row_T = batch.ids_BT[0, : int(batch.value_M[0]) + 1]
+        opening_MH = head.read_openings(by_hand.model.get_input_embeddings(), [row_T.tolist()]).expand(decisions, -1)
         losses = [
             nn.functional.binary_cross_entropy_with_logits(
-                head.forecast(hidden_NH[places_M], place), batch.failed_B[batch.row_M], weights_M, reduction="sum"
+                head.forecast(hidden_NH[places_M], opening_MH, place),
+                batch.failed_B[batch.row_M],
+                weights_M,
+                reduction="sum",
             )
             for places_M, place in ((batch.value_M, "before"), (batch.action_M, "after"))
         ]

@@ -26,7 +26,13 @@ __all__ = ["CausalLM", "ForecastHead", "RestartingRenderer"]
 class ForecastHead(Protocol):
     """What the policy uses of a meta-cognition head (a `torch.nn.Module`)."""
 
-    def p_fail(self, hidden_BH: torch.Tensor, place: Literal["before", "after"]) -> torch.Tensor:
+    def read_openings(self, embeddings: torch.nn.Module, openings: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return what tells the words `(B, H)` that each sequence opened with."""
+        ...
+
+    def p_fail(
+        self, hidden_BH: torch.Tensor, opening_BH: torch.Tensor, place: Literal["before", "after"]
+    ) -> torch.Tensor:
         """Return calibrated probabilities `(B)` that the episode will fail."""
         ...
 
@@ -131,7 +137,10 @@ class CausalLM:
         requests = [self._request(context) for context in contexts]
         runnable = [request for request in requests if request is not None]
         decoded = self._decoder.decode(runnable, has_after=self._head is not None)
-        before, after = self._forecast(decoded)
+        openings = [
+            _opening(context.turns, request) for context, request in zip(contexts, requests, strict=True) if request
+        ]
+        before, after = self._forecast(decoded, openings)
         done = iter(zip(decoded, before, after, strict=True))
         decisions = []
         for context, request in zip(contexts, requests, strict=True):
@@ -222,14 +231,19 @@ class CausalLM:
         return Request(context.episode, history, prompt, context.seed, limit)
 
     @torch.inference_mode()
-    def _forecast(self, decoded: Sequence[Decoded]) -> tuple[list[float | None], list[float | None]]:
+    def _forecast(
+        self, decoded: Sequence[Decoded], openings: Sequence[tuple[int, ...]]
+    ) -> tuple[list[float | None], list[float | None]]:
         """Return p_fail before and after each decision; None without a head."""
         if self._head is None or not decoded:
             return [None] * len(decoded), [None] * len(decoded)
         head = cast(ForecastHead, self._head)
         before_BH = torch.stack([d.hidden_before_H for d in decoded]).float()
         after_BH = torch.stack([d.hidden_after_H for d in decoded if d.hidden_after_H is not None]).float()
-        return head.p_fail(before_BH, "before").tolist(), head.p_fail(after_BH, "after").tolist()
+        opening_BH = head.read_openings(self._model.get_input_embeddings(), openings)
+        return head.p_fail(before_BH, opening_BH, "before").tolist(), head.p_fail(
+            after_BH, opening_BH, "after"
+        ).tolist()
 
     def _decide(
         self, context: Context, request: Request, decoded: Decoded, before: float | None, after: float | None
@@ -275,6 +289,16 @@ def _candidate(prompt: Prompt, forced: tuple[int, ...], token: int, logprob: flo
             break
         ids += allowed
     return Candidate(action=prompt.read(ids).action, logprob=logprob)
+
+
+def _opening(turns: Sequence[Turn], request: Request) -> tuple[int, ...]:
+    """Return the prompt that the decision's sequence began with."""
+    if request.history:
+        for turn in reversed(turns):
+            ledger = turn.decision.ledger
+            if ledger is not None and not ledger.is_continuation:
+                return ledger.prompt_ids
+    return request.prompt.ids
 
 
 def _held(turns: Sequence[Turn]) -> tuple[int, ...]:

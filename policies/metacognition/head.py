@@ -1,8 +1,9 @@
 """The meta-cognition head: failure forecasts at two places of a turn, and an adapter for inverse reasoning.
 
-Shapes: B decisions, N labelled positions, H hidden, V vocabulary, K inverse rank. The hidden state is always the
-backbone's last, after its final norm (what the unembedding reads). The head belongs to no architecture: it needs the
-hidden size alone. Its own arithmetic is float32, whatever the backbone's.
+Shapes: B decisions, R sequences, N labelled positions, H hidden, V vocabulary, K inverse rank. The hidden state is
+always the backbone's last, after its final norm (what the unembedding reads). The head belongs to no architecture: it
+needs the hidden size alone, which the input embeddings must share. Its own arithmetic is float32, whatever the
+backbone's.
 Sources: SAGE-32B, arXiv 2601.04237 (the head); scaling, arXiv 1706.04599.
 Left out: the losses (`sage_gym.distill.losses`) and the sequences of the inverse pass (`sage_gym.distill.inverse`).
 """
@@ -10,7 +11,7 @@ Left out: the losses (`sage_gym.distill.losses`) and the sequences of the invers
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -57,7 +58,10 @@ class _InverseAdapter(nn.Module):
 
 
 class MetacognitionHead(nn.Module):
-    """Forecasts p_fail = sigmoid(w h + b) with a w and b for each place, and reads x back off a trace.
+    """Forecasts p_fail = sigmoid(w h + u g + b), with w, u and b for each place, and reads x back off a trace.
+
+    h is the hidden state at the place, and g tells the words that the sequence opened with (`read_openings`): the
+    last hidden state is made to predict the next token, and holds little of what a task asks for.
 
     Args:
         hidden_size: H of the backbone.
@@ -68,34 +72,59 @@ class MetacognitionHead(nn.Module):
         super().__init__()
         self.hidden_size, self.inverse_rank = hidden_size, inverse_rank
         self.forecasts = nn.ModuleDict({place: nn.Linear(hidden_size, 1) for place in PLACES})
+        self.openings = nn.ModuleDict({place: nn.Linear(hidden_size, 1, bias=False) for place in PLACES})
         self.inverse_adapter = _InverseAdapter(hidden_size, inverse_rank)
         self.temperatures: Tensor
         self.register_buffer("temperatures", torch.ones(len(PLACES)))
         self.shifts: Tensor
         self.register_buffer("shifts", torch.zeros(len(PLACES)))
-        for linear in self.forecasts.values():
+        for linear in [*self.forecasts.values(), *self.openings.values()]:
             nn.init.zeros_(cast(nn.Linear, linear).weight)
+        for linear in self.forecasts.values():
             nn.init.zeros_(cast(nn.Linear, linear).bias)
 
-    def forecast(self, hidden_BH: Tensor, place: Place) -> Tensor:
+    def read_openings(self, embeddings: nn.Module, openings: Sequence[Sequence[int]]) -> Tensor:
+        """Return g (R, H) of sequences: the sum of the input embeddings of the ids before the first sampled one.
+
+        It is divided by the root of the mean over H of their summed squares, so that a long opening and a large table
+        of embeddings give numbers of the same size. No gradient flows into the embeddings.
+
+        Raises:
+            ValueError: embeddings of another width, or an opening without ids.
+        """
+        weight_VH = cast(Tensor, embeddings.weight).detach()
+        if weight_VH.shape[1] != self.hidden_size:
+            raise ValueError(f"expected input embeddings of width {self.hidden_size}, got {tuple(weight_VH.shape)}")
+        if not all(len(ids) for ids in openings):
+            raise ValueError("expected an opening of 1 id or more before the first sampled one, got 0")
+        known: dict[tuple[int, ...], Tensor] = {}
+        for ids in map(tuple, openings):
+            if ids not in known:
+                rows_TH = weight_VH[torch.tensor(ids, device=weight_VH.device)].float()
+                known[ids] = rows_TH.sum(0) / rows_TH.square().sum().div(self.hidden_size).sqrt().clamp_min(1e-12)
+        return torch.stack([known[tuple(ids)] for ids in openings])
+
+    def forecast(self, hidden_BH: Tensor, opening_BH: Tensor, place: Place) -> Tensor:
         """Return raw logits (B) of p_fail, for the loss and for fitting the scaling.
 
         Raises:
-            ValueError: an unknown place, or hidden states of another width.
+            ValueError: an unknown place, or hidden states or openings of another width.
         """
         self._check(hidden_BH)
+        self._check(opening_BH)
         _index(place)
-        linear = cast(nn.Linear, self.forecasts[place])
-        return cast(Tensor, linear(hidden_BH.to(linear.weight.dtype))).squeeze(-1)
+        linear, opening = cast(nn.Linear, self.forecasts[place]), cast(nn.Linear, self.openings[place])
+        dtype = linear.weight.dtype
+        return cast(Tensor, linear(hidden_BH.to(dtype)) + opening(opening_BH.to(dtype))).squeeze(-1)
 
-    def p_fail(self, hidden_BH: Tensor, place: Place) -> Tensor:
+    def p_fail(self, hidden_BH: Tensor, opening_BH: Tensor, place: Place) -> Tensor:
         """Return calibrated probabilities (B) that the episode will fail.
 
         Raises:
             ValueError: as `forecast`.
         """
         at = _index(place)
-        return torch.sigmoid(self.forecast(hidden_BH, place) / self.temperatures[at] + self.shifts[at])
+        return torch.sigmoid(self.forecast(hidden_BH, opening_BH, place) / self.temperatures[at] + self.shifts[at])
 
     def calibrate(self, place: Place, logits_B: Tensor, failed_B: Tensor) -> ScalingFit:
         """Fit a place's temperature and shift on the select split's raw logits, and keep them.

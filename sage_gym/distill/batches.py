@@ -63,6 +63,13 @@ class TrainingBatch:
             parts.append((rows, min(longest, -(-length // PART_ROUND) * PART_ROUND)))
         return parts
 
+    def openings(self) -> list[list[int]]:
+        """Give each row's ids before its first sampled one."""
+        rows_M, places_M = self.row_M.tolist(), (self.value_M % self.ids_BT.shape[1]).tolist()
+        first = dict(zip(reversed(rows_M), reversed(places_M), strict=True))
+        ids_BT = self.ids_BT.cpu()
+        return [ids_BT[row, : first[row] + 1].tolist() for row in range(len(self.lengths_B))]
+
     def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on another device; itself where it is there already."""
         if self.ids_BT.device == device:

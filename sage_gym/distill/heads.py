@@ -22,7 +22,7 @@ __all__ = ["fit_forecasts"]
 def fit_forecasts(
     student: Student, trajectories: Sequence[Trajectory], *, penalty: float = 1e-3, step_tokens: int = 16_384
 ) -> dict[str, float]:
-    """Fit both places' logistic regressions on the hidden states of finished episodes, to the optimum (L-BFGS).
+    """Fit both places' logistic regressions on what the head reads of finished episodes, to the optimum (L-BFGS).
 
     Decisions are weighed as in `decision_weights`. `penalty` is the weight of the squared norm.
 
@@ -38,6 +38,7 @@ def fit_forecasts(
     finished = [t for t in trajectories if not t.is_infrastructure]
     examples = examples_for_distillation(finished, {})
     hidden: dict[str, list[Tensor]] = {"before": [], "after": []}
+    openings: list[Tensor] = []
     labels, weights = [], []
     for step in plan_steps(examples, step_tokens=step_tokens, seed=0):
         batch = collate(step, pad=student.tokenizer.pad_token_id or 0)
@@ -45,33 +46,46 @@ def fit_forecasts(
             states = hidden_states(student.model, batch)
         hidden["before"].append(states[batch.value_M].float().cpu())
         hidden["after"].append(states[batch.action_M].float().cpu())
+        opening_BH = head.read_openings(student.model.get_input_embeddings(), batch.openings())
+        openings.append(opening_BH[batch.row_M].cpu())
         labels.append(batch.failed_B[batch.row_M])
         weights.append(decision_weights(batch.row_M, batch.forecast_weights_B))
     return {
         f"forecast/nll_{place}": _fit(
-            head.forecasts[place], torch.cat(hidden[place]).clone(), torch.cat(labels), torch.cat(weights), penalty
+            (head.forecasts[place], head.openings[place]), (torch.cat(hidden[place]), torch.cat(openings)),
+            torch.cat(labels), torch.cat(weights), penalty,
         )
         for place in ("before", "after")
-    }
+    }  # fmt: skip
 
 
-def _fit(linear: torch.nn.Linear, hidden_MH: Tensor, failed_M: Tensor, weights_M: Tensor, penalty: float) -> float:
-    mean_H, scale = hidden_MH.mean(0), hidden_MH.std()
-    inputs_MH = (hidden_MH - mean_H) / scale
-    weight_H = torch.zeros(hidden_MH.shape[1], requires_grad=True)
+def _fit(
+    linears: tuple[torch.nn.Linear, torch.nn.Linear],
+    inputs: tuple[Tensor, Tensor],
+    failed_M: Tensor,
+    weights_M: Tensor,
+    penalty: float,
+) -> float:
+    """Fit the weights of both inputs (M, H) and the first one's bias; `penalty` is on what is standardised."""
+    means, scales = [x_MH.mean(0) for x_MH in inputs], [x_MH.std().clamp_min(1e-6) for x_MH in inputs]
+    inputs_MI = torch.cat([(x - mean) / scale for x, mean, scale in zip(inputs, means, scales, strict=True)], dim=1)
+    weight_I = torch.zeros(inputs_MI.shape[1], requires_grad=True)
     bias = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight_H, bias], max_iter=200, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight_I, bias], max_iter=200, line_search_fn="strong_wolfe")
     total = weights_M.sum()
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        terms_M = functional.binary_cross_entropy_with_logits(inputs_MH @ weight_H + bias, failed_M, reduction="none")
-        loss: Tensor = (terms_M * weights_M).sum() / total + penalty * weight_H.square().sum()
+        terms_M = functional.binary_cross_entropy_with_logits(inputs_MI @ weight_I + bias, failed_M, reduction="none")
+        loss: Tensor = (terms_M * weights_M).sum() / total + penalty * weight_I.square().sum()
         loss.backward()
         return loss
 
     loss = optimizer.step(closure)
     with torch.no_grad():
-        linear.weight.copy_((weight_H / scale).unsqueeze(0))
-        linear.bias.copy_(bias - (weight_H / scale) @ mean_H)
+        linears[0].bias.copy_(bias)
+        parts = weight_I.split([x_MH.shape[1] for x_MH in inputs])
+        for linear, part_H, mean_H, scale in zip(linears, parts, means, scales, strict=True):
+            linear.weight.copy_((part_H / scale).unsqueeze(0))
+            linears[0].bias.sub_((part_H / scale) @ mean_H)
     return float(loss)

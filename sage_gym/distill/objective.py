@@ -155,8 +155,9 @@ class StepLoss:
         return kl_to_reference(logits_NV, reference_NV, batch.weights_N)
 
     def _forecast(self, head: nn.Module, states: States, batch: TrainingBatch) -> Tensor:
-        before_M = cast(Any, head).forecast(states[batch.value_M].float(), "before")
-        after_M = cast(Any, head).forecast(states[batch.action_M].float(), "after")
+        opening_MH = cast(Any, head).read_openings(self.model.get_input_embeddings(), batch.openings())[batch.row_M]
+        before_M = cast(Any, head).forecast(states[batch.value_M].float(), opening_MH, "before")
+        after_M = cast(Any, head).forecast(states[batch.action_M].float(), opening_MH, "after")
         return forecast_loss(before_M, after_M, batch.row_M, batch.failed_B, batch.forecast_weights_B).total
 
 
