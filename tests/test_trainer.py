@@ -95,6 +95,23 @@ def test_the_trainers_forward_gives_the_ledgers_log_probabilities(restricted: bo
     assert bool((batch.allowed_NA >= 0).any()) == restricted
 
 
+def test_the_trainer_reads_the_forecasts_that_were_recorded() -> None:
+    student = tiny_student(scale=2.0)
+    found = play(student)
+    batch = batch_of(examples_for_distillation(found, {}))
+    head: Any = student.head
+    assert len({round(turn.decision.p_fail or 0.0, 3) for t in found for turn in t.turns}) > 5
+    with torch.no_grad():
+        states = hidden_states(student.model, batch)
+        opening_MH = head.read_openings(student.model.get_input_embeddings(), batch.openings())[batch.row_M]
+        for name, places_M, place in (
+            ("p_fail_before", batch.value_M, "before"), ("p_fail", batch.action_M, "after"),
+        ):  # fmt: skip
+            read = head.p_fail(states[places_M], opening_MH, place).tolist()
+            expected = [getattr(turn.decision, name) for t in found for turn in t.turns]
+            assert sorted(read) == pytest.approx(sorted(expected), abs=2e-3)
+
+
 def test_at_its_first_step_the_policy_gradient_has_ratios_of_one() -> None:
     student = tiny_student(temperature=0.7)
     examples = [replace(e, advantage_N=np.full(len(e.row.sampled_N), 0.25, np.float32)) for e in examples_of(student)]

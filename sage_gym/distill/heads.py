@@ -74,18 +74,21 @@ def _fit(
     optimizer = torch.optim.LBFGS([weight_I, bias], max_iter=200, line_search_fn="strong_wolfe")
     total = weights_M.sum()
 
+    def nll() -> Tensor:
+        terms_M = functional.binary_cross_entropy_with_logits(inputs_MI @ weight_I + bias, failed_M, reduction="none")
+        return (terms_M * weights_M).sum() / total
+
     def closure() -> Tensor:
         optimizer.zero_grad()
-        terms_M = functional.binary_cross_entropy_with_logits(inputs_MI @ weight_I + bias, failed_M, reduction="none")
-        loss: Tensor = (terms_M * weights_M).sum() / total + penalty * weight_I.square().sum()
+        loss = nll() + penalty * weight_I.square().sum()
         loss.backward()
         return loss
 
-    loss = optimizer.step(closure)
+    optimizer.step(closure)
     with torch.no_grad():
         linears[0].bias.copy_(bias)
         parts = weight_I.split([x_MH.shape[1] for x_MH in inputs])
         for linear, part_H, mean_H, scale in zip(linears, parts, means, scales, strict=True):
             linear.weight.copy_((part_H / scale).unsqueeze(0))
             linears[0].bias.sub_((part_H / scale) @ mean_H)
-    return float(loss)
+        return float(nll())
