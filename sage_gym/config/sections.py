@@ -125,8 +125,9 @@ class Rounds(Section):
     token_limit: int | None = Field(default=None, gt=0)
     """Start no round once so many sampled tokens have been trained on; null is no limit."""
     stages: tuple[Literal["forecast", "distil", "reinforce"], ...] = Field(default=("reinforce",), min_length=1)
-    """What a round trains, in order: the forecast head alone on a frozen backbone, weighted imitation of what
-    selection kept, policy gradient."""
+    """What a round trains, in order: weighted imitation of what selection kept (`distil`), policy gradient
+    (`reinforce`), and the forecast head alone, to the optimum on a frozen backbone (`forecast`), with the first
+    decisions of the three rounds before."""
     final_rate: float = Field(default=1.0, gt=0.0, le=1.0)
     """The backbone's learning rate falls in a straight line to this share of itself in the last round; 1 leaves it."""
 

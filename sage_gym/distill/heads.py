@@ -1,18 +1,21 @@
-"""The forecast head alone, on a frozen backbone: how a head begins, before rounds train it with everything else."""
+"""The forecast head alone, fitted to the optimum on a frozen backbone: a round's own steps are few and noisy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sage_gym.distill.batches import collate, plan_steps
+from sage_gym.distill.batches import collate
 from sage_gym.distill.losses import decision_weights
 from sage_gym.distill.objective import hidden_states
 from sage_gym.distill.returns import examples_for_distillation
+from sage_gym.distill.rows import Example
 from sage_gym.protocols import Student
 from sage_gym.types import Trajectory
 
@@ -20,11 +23,27 @@ __all__ = ["fit_forecasts"]
 
 
 def fit_forecasts(
-    student: Student, trajectories: Sequence[Trajectory], *, penalty: float = 1e-3, step_tokens: int = 16_384
+    student: Student,
+    trajectories: Sequence[Trajectory],
+    *,
+    earlier: Sequence[Trajectory] = (),
+    share: float = 1.0,
+    seed: int = 0,
+    penalty: float = 1e-2,
+    step_tokens: int = 16_384,
 ) -> dict[str, float]:
     """Fit both places' logistic regressions on what the head reads of finished episodes, to the optimum (L-BFGS).
 
     Decisions are weighed as in `decision_weights`. `penalty` is the weight of the squared norm.
+
+    Args:
+        student: with a meta-cognition head, which is fitted in place.
+        trajectories: the episodes to learn from.
+        earlier: episodes of which the first decision alone is read, which costs little.
+        share: of `trajectories`, by lot, the part of which every decision is read; of the others, the first.
+        seed: of that lot.
+        penalty: see above; inputs are standardised.
+        step_tokens: of one forward pass.
 
     Returns:
         `forecast/nll_<place>`: mean negative log-likelihood in nats, on what was fitted.
@@ -35,12 +54,17 @@ def fit_forecasts(
     head: Any = student.head
     if head is None:
         raise ValueError("expected a student with a meta-cognition head, got one without")
-    finished = [t for t in trajectories if not t.is_infrastructure]
+    whole_T = np.random.default_rng([seed, 11]).random(len(trajectories)) < share
+    cut = [replace(t, turns=t.turns[:1]) for t in earlier if t.turns]
+    read = [t if whole else replace(t, turns=t.turns[:1]) for t, whole in zip(trajectories, whole_T, strict=True)]
+    finished = [t for t in (*read, *cut) if not t.is_infrastructure]
     examples = examples_for_distillation(finished, {})
+    if not examples:
+        raise ValueError("expected at least one finished episode to fit forecasts on, got none")
     hidden: dict[str, list[Tensor]] = {"before": [], "after": []}
     openings: list[Tensor] = []
     labels, weights = [], []
-    for step in plan_steps(examples, step_tokens=step_tokens, seed=0):
+    for step in _alike(examples, step_tokens):
         batch = collate(step, pad=student.tokenizer.pad_token_id or 0)
         with torch.inference_mode():
             states = hidden_states(student.model, batch)
@@ -57,6 +81,18 @@ def fit_forecasts(
         )
         for place in ("before", "after")
     }  # fmt: skip
+
+
+def _alike(examples: Sequence[Example], step_tokens: int) -> Iterator[list[Example]]:
+    """Cut the examples into passes, in the order of their ids, so that what they have in common is read once."""
+    step: list[Example] = []
+    for example in sorted(examples, key=lambda example: example.row.ids_T.tolist()):
+        step.append(example)
+        if sum(len(other.row.ids_T) for other in step) >= step_tokens:
+            yield step
+            step = []
+    if step:
+        yield step
 
 
 def _fit(

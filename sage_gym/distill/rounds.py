@@ -40,6 +40,8 @@ from sage_gym.types import Group, Trajectory
 __all__ = ["RoundLoop"]
 
 ROW_GROUP = 128
+REMEMBERED = 3
+"""How many earlier rounds the stage `forecast` looks back on."""
 """Episodes a row group of a table."""
 
 
@@ -163,7 +165,7 @@ class RoundLoop:
             by_task.setdefault(trajectory.task.key, []).append(trajectory)
         groups = [Group(own[0].task, tuple(own)) for own in by_task.values()]
         scores = apply_critics(groups, list(self.critics))
-        has_selection = "distil" in self.config.rounds.stages
+        has_selection, has_forecast = (stage in self.config.rounds.stages for stage in ("distil", "forecast"))
         return Material(
             collected,
             self._seed(number),
@@ -171,6 +173,7 @@ class RoundLoop:
             ics={name: score.value for name, score in scores.get("ics", {}).items() if score.value is not None},
             gate=gate_after(manifest.metrics for manifest in rounds),
             rate=self.config.rounds.rate(number),
+            earlier=self._files.collected(range(max(1, number - REMEMBERED), number)) if has_forecast else (),
         )
 
     def _train(self, number: int, material: Material) -> StageResult:

@@ -149,7 +149,7 @@ def _attend(
         raise ValueError(f"expected the keyword `sharing` and no dropout in {type(module).__name__}, got {dropout=}")
     query, key, value = with_equal_heads(query, key, value)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    output: Tensor = _TreeAttention.apply(query[0], key[0], value[0], sharing)
+    output: Tensor = _TreeAttention.apply(query[0], key[0], value[0], sharing)  # type: ignore[no-untyped-call]
     return output.transpose(0, 1)[None], None
 
 
@@ -176,7 +176,7 @@ class _TreeAttention(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, *weights = ctx.saved_tensors
         of_query = torch.zeros_like(query)
         of_key, of_value = (torch.zeros_like(states, dtype=torch.float32) for states in (key, value))

@@ -35,6 +35,10 @@ from sage_gym.types import Trajectory
 __all__ = ["Material", "StageResult", "distil", "make_optimizer", "reinforce", "take_stages"]
 
 
+WHOLE_EPISODES = 192
+"""Of so many of a round's episodes the stage `forecast` reads every decision; of the others, the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a round trains on.
@@ -46,6 +50,7 @@ class Material:
         ics: Inverse Consistency Scores by trajectory id, by the student as it was when the round began.
         gate: whether a baseline of forecasts may be used.
         rate: the share of the backbone's learning rates that the round has.
+        earlier: episodes of the rounds before, where the stage `forecast` is one of the run's.
     """
 
     collected: Sequence[Trajectory]
@@ -54,6 +59,7 @@ class Material:
     ics: Mapping[str, float] = field(default_factory=dict)
     gate: BaselineGate = field(default_factory=BaselineGate)
     rate: float = 1.0
+    earlier: Sequence[Trajectory] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def take_stages(
     reinforcing = config.reinforce.model_copy(update={"learning_rate": config.reinforce.learning_rate * material.rate})
     for stage in config.rounds.stages:
         if stage == "forecast":
-            result = StageResult(fit_forecasts(student, material.collected))
+            result = StageResult(_fit_forecasts(student, material))
         elif stage == "distil" and material.selection is not None:
             result = distil(student, material.collected, material.selection, imitating, optimizer, seed=material.seed)
         else:
@@ -82,6 +88,11 @@ def take_stages(
         metrics |= result.metrics
         tokens += result.tokens_trained
     return StageResult(metrics, tokens)
+
+
+def _fit_forecasts(student: Student, material: Material) -> dict[str, float]:
+    share = min(1.0, WHOLE_EPISODES / max(1, len(material.collected)))
+    return fit_forecasts(student, material.collected, earlier=material.earlier, share=share, seed=material.seed)
 
 
 def make_optimizer(student: Student, *, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,11 @@ class RunFolder:
     def played_select(self, number: int) -> list[Trajectory]:
         """Read those episodes."""
         return [t for chunk in read_trajectories(self.select_journal(number)) for t in chunk]
+
+    def collected(self, numbers: Iterable[int]) -> list[Trajectory]:
+        """Read the episodes that these rounds collected; rounds without any have none."""
+        paths = [self.round(number) / "collect.jsonl" for number in numbers]
+        return [t for path in paths if path.exists() for chunk in read_trajectories(path) for t in chunk]
 
     def relative(self, path: Path) -> str:
         """Name a file as manifests do."""
