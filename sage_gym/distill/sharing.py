@@ -157,37 +157,46 @@ class _TreeAttention(torch.autograd.Function):
     """softmax(q kᵀ) v along the tree, `(A, N, D)`.
 
     With a backward pass of its own, because that of a slice is a whole tensor of zeros: of thousands of slices, these
-    took most of a step's time. The gradients of keys and values are summed in float32.
+    took most of a step's time. The gradients of keys and values are summed in float32. Attention weights are computed
+    again instead of kept: those of a step's every layer took gigabytes.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, sharing: Sharing) -> Tensor:
-        output, weights = torch.empty_like(query), []
+        output = torch.empty_like(query)
         ahead = query.new_full((SEGMENT, SEGMENT), float("-inf")).triu(1)
         for segment in sharing.segments:
-            spans, count = _spans(segment), segment.end - segment.start
-            scores = query[:, segment.start : segment.end] @ _gather(key, spans).transpose(1, 2)
-            scores[..., -count:] += ahead[:count, :count]
-            weights.append(scores.softmax(-1))
-            output[:, segment.start : segment.end] = weights[-1] @ _gather(value, spans)
+            spans, own = _spans(segment), slice(segment.start, segment.end)
+            output[:, own] = _weights(query[:, own], _gather(key, spans), ahead) @ _gather(value, spans)
         output[:, sharing.node_count :] = value[:, sharing.node_count :]  # padding, which nothing looks at
-        ctx.save_for_backward(query, key, value, *weights)
+        ctx.save_for_backward(query, key, value)
         ctx.sharing = sharing
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, *weights = ctx.saved_tensors
+        query, key, value = ctx.saved_tensors
+        ahead = query.new_full((SEGMENT, SEGMENT), float("-inf")).triu(1)
         of_query = torch.zeros_like(query)
         of_key, of_value = (torch.zeros_like(states, dtype=torch.float32) for states in (key, value))
-        for segment, p in zip(ctx.sharing.segments, weights, strict=True):
+        for segment in ctx.sharing.segments:
             spans, own = _spans(segment), slice(segment.start, segment.end)
+            keys = _gather(key, spans)
+            p = _weights(query[:, own], keys, ahead)
             of_p = gradient[:, own] @ _gather(value, spans).transpose(1, 2)
             of_scores = torch._softmax_backward_data(of_p, p, -1, p.dtype)
-            of_query[:, own] = of_scores @ _gather(key, spans)
+            of_query[:, own] = of_scores @ keys
             _add(of_key, spans, of_scores.transpose(1, 2) @ query[:, own])
             _add(of_value, spans, p.transpose(1, 2) @ gradient[:, own])
         return of_query, of_key.to(key.dtype), of_value.to(value.dtype), None
+
+
+def _weights(query: Tensor, keys: Tensor, ahead: Tensor) -> Tensor:
+    """Return a segment's attention weights `(A, n, m)`; its own keys are the last n, of which it sees those before."""
+    count = query.shape[1]
+    scores = query @ keys.transpose(1, 2)
+    scores[..., -count:] += ahead[:count, :count]
+    return scores.softmax(-1)
 
 
 def _add(total: Tensor, spans: Sequence[Span], states: Tensor) -> None:
