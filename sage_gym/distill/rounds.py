@@ -40,9 +40,9 @@ from sage_gym.types import Group, Trajectory
 __all__ = ["RoundLoop"]
 
 ROW_GROUP = 128
+"""Episodes a row group of a table."""
 REMEMBERED = 3
 """How many earlier rounds the stage `forecast` looks back on."""
-"""Episodes a row group of a table."""
 
 
 class RoundLoop:
