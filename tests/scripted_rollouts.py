@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
 import gymnasium
 
+from sage_gym.rollout import collect
 from sage_gym.rollout.requests import Request, requests_for
 from sage_gym.spaces import UnicodeText
-from sage_gym.types import Choice, Context, Decision, Ledger, Task, View
+from sage_gym.types import Budget, Choice, Context, Decision, Ledger, Task, Trajectory, View
 
 Act = Callable[[Context], Decision]
+BUDGET = Budget(max_turns=12)
 
 
 def tasks(count: int) -> list[Task]:
@@ -119,3 +123,40 @@ def never_stop(context: Context) -> Decision:
 
 def ledger_of(tokens: int) -> Ledger:
     return Ledger((1, 2), (7,) * tokens, (-0.5,) * tokens, (True,) * tokens)
+
+
+def play(
+    wanted: Sequence[Request],
+    decide: Callable[[Context], Decision] = count_well,
+    make: Callable[[], CountingEnv] = CountingEnv,
+    **settings: Any,
+) -> list[Trajectory]:
+    chunks = collect(make, ScriptedPolicy(decide), wanted, **{"budget": BUDGET, **settings})
+    return [trajectory for chunk in chunks for trajectory in chunk]
+
+
+def plain(trajectory: Trajectory) -> Trajectory:
+    """Leave out what a clock wrote."""
+    turns = tuple(replace(turn, elapsed_s=0.0) for turn in trajectory.turns)
+    return replace(trajectory, turns=turns, elapsed_s=0.0)
+
+
+def making(trouble: Callable[[str, int], Any], **settings: Any) -> Callable[[], CountingEnv]:
+    return partial(CountingEnv, trouble, **settings)
+
+
+class Once:
+    """Does something at the first call for a key and turn, nothing afterwards."""
+
+    def __init__(self, keys: Sequence[str], turn: int, what: Callable[[], Any]) -> None:
+        self.left, self.turn, self.what = set(keys), turn, what
+
+    def __call__(self, key: str, turn: int) -> Any:
+        if turn == self.turn and key in self.left:
+            self.left.remove(key)
+            return self.what()
+        return None
+
+
+def breaking(message: str = "the shelf fell down") -> Any:
+    raise RuntimeError(message)
