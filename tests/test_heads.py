@@ -47,6 +47,14 @@ def test_a_stronger_penalty_forecasts_closer_to_the_base_rate() -> None:
     assert strong == pytest.approx(-(0.6 * math.log(0.6) + 0.4 * math.log(0.4)), abs=0.02)
 
 
+def test_episodes_that_all_failed_leave_a_finite_forecast() -> None:
+    student = tiny_student(scale=1.0)
+    found = [replace(t, reward=0.0, success=False) for t in play(student, episodes=5)]
+    fit_forecasts(student, found)
+    for t in play(student, episodes=5):
+        assert t.turns[0].decision.p_fail_before == pytest.approx(6 / 7, abs=0.01)
+
+
 def test_a_student_without_a_head_is_refused() -> None:
     student = tiny_student()
     found = play(student)

@@ -34,7 +34,9 @@ def fit_forecasts(
 ) -> dict[str, float]:
     """Fit both places' logistic regressions on what the head reads of finished episodes, to the optimum (L-BFGS).
 
-    Decisions are weighed as in `decision_weights`. `penalty` is the weight of the squared norm.
+    Decisions are weighed as in `decision_weights`. `penalty` is the weight of the squared norm. What is fitted are
+    Platt's targets (1999, "Probabilistic outputs for support vector machines"): (n1 + 1) / (n1 + 2) for n1 failures
+    and 1 / (n0 + 2) for n0 successes, so that episodes which all failed leave a finite bias.
 
     Args:
         student: with a meta-cognition head, which is fitted in place.
@@ -109,14 +111,16 @@ def _fit(
     bias = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight_I, bias], max_iter=200, line_search_fn="strong_wolfe")
     total = weights_M.sum()
+    failures = (weights_M * failed_M).sum()
+    targets_M = torch.where(failed_M > 0, (failures + 1) / (failures + 2), 1 / (total - failures + 2))
 
-    def nll() -> Tensor:
-        terms_M = functional.binary_cross_entropy_with_logits(inputs_MI @ weight_I + bias, failed_M, reduction="none")
+    def nll(labels_M: Tensor) -> Tensor:
+        terms_M = functional.binary_cross_entropy_with_logits(inputs_MI @ weight_I + bias, labels_M, reduction="none")
         return (terms_M * weights_M).sum() / total
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = nll() + penalty * weight_I.square().sum()
+        loss = nll(targets_M) + penalty * weight_I.square().sum()
         loss.backward()
         return loss
 
@@ -127,4 +131,4 @@ def _fit(
         for linear, part_H, mean_H, scale in zip(linears, parts, means, scales, strict=True):
             linear.weight.copy_((part_H / scale).unsqueeze(0))
             linears[0].bias.sub_((part_H / scale) @ mean_H)
-        return float(nll())
+        return float(nll(failed_M))

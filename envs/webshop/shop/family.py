@@ -151,3 +151,8 @@ class World:
     seed: int
     families: tuple[Family, ...]
     phrasing: Phrasing
+    line_splits: tuple[Split, ...] = ("train", "test", "train", "select", "train", "train", "test")
+    """Splits that successive lines are dealt to, over and over."""
+    is_dealt_by_shelf: bool = False
+    """Whether the lines of a shelf's families are dealt together, first lines first, so that each split has about the
+    same share of hard and easy products; otherwise each family's alone, from one place later than the last's."""

@@ -8,17 +8,16 @@ side by side. A line never straddles two splits.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from envs.webshop.shop.family import Attribute, Family, OptionGroup, Split, World
+from envs.webshop.shop.family import Attribute, Family, OptionGroup, Shelf, Split, World
 
 __all__ = ["Draft", "Offer", "Place", "asin_of", "draw_draft", "place_of", "split_of"]
 
-LINE_SPLITS: tuple[Split, ...] = ("train", "test", "train", "select", "train", "train", "test")
-"""Splits of successive lines of a family, so that each family with a few lines is in all three."""
 GOAL_SHARE = 0.78
 """Share of products that an instruction is written for."""
 ASIN_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -79,6 +78,20 @@ def _earlier(world: World) -> tuple[int, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=8)
+def _deals(world: World) -> tuple[tuple[int, int], ...]:
+    """Where in the world's `line_splits` each family's first line falls, and how far on its next one."""
+    if not world.is_dealt_by_shelf:
+        return tuple((at, 1) for at in range(len(world.families)))
+    shelves = [family.shelf for family in world.families if not family.is_transfer]
+    before: Counter[Shelf] = Counter()
+    found = []
+    for family in world.families:
+        found.append((before[family.shelf], shelves.count(family.shelf)))
+        before[family.shelf] += not family.is_transfer
+    return tuple(found)
+
+
 def place_of(world: World, index: int) -> Place:
     """Return where product number `index` stands."""
     slots = _schedule(world)
@@ -99,7 +112,8 @@ def split_of(world: World, index: int) -> Split:
     place = place_of(world, index)
     if world.families[place.family].is_transfer:
         return "transfer"
-    return LINE_SPLITS[(place.line + place.family) % len(LINE_SPLITS)]
+    first, step = _deals(world)[place.family]
+    return world.line_splits[(first + step * place.line) % len(world.line_splits)]
 
 
 def asin_of(world: World, index: int) -> str:

@@ -15,9 +15,9 @@ import pytest
 from envs.webshop.reward import normalise_color
 from envs.webshop.shop import write_catalog
 from envs.webshop.shop.catalog import draw_product, item_record, open_world
-from envs.webshop.shop.family import SHELVES, World
+from envs.webshop.shop.family import SHELVES, Shelf, World
 from envs.webshop.shop.nano.words import invent, words_of
-from envs.webshop.shop.product import place_of, split_of
+from envs.webshop.shop.product import draw_draft, place_of, split_of
 from sage_gym.errors import UnknownNameError
 
 SIZE = 400
@@ -245,6 +245,24 @@ def test_siblings_of_a_line_are_in_one_split(world: str) -> None:
         lines.setdefault((place.family, place.line), []).append(split_of(drawn, index))
     assert sum(len(splits) > 1 for splits in lines.values()) > 100
     assert all(len(set(splits)) == 1 for splits in lines.values())
+
+
+def test_splits_of_the_embedded_shop_have_like_shares_of_hard_and_easy_products() -> None:
+    drawn = open_world("embedded", seed=0, size=1000)
+    counts: dict[str, Counter[Shelf]] = {}
+    families: dict[int, set[str]] = {}
+    for index in range(1000):
+        draft = draw_draft(drawn, index)
+        if draft.wanted and draft.split != "transfer":
+            counts.setdefault(draft.split, Counter())[draft.family.shelf] += 1
+            families.setdefault(place_of(drawn, index).family, set()).add(draft.split)
+    shares = {split: {shelf: n / count.total() for shelf, n in count.items()} for split, count in counts.items()}
+    for shelf in SHELVES.values():
+        found = [shares[split][shelf] for split in ("train", "select", "test")]
+        assert max(found) - min(found) < 0.06, found
+    assert counts["select"].total() > 140
+    assert counts["test"].total() > 140
+    assert sum(len(splits) == 3 for splits in families.values()) > 30
 
 
 def test_no_option_value_of_the_embedded_shop_hides_a_colour_that_upstreams_reward_would_trip_over() -> None:

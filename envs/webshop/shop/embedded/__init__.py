@@ -9,9 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from envs.webshop.shop.family import LEVEL_MARK, SHELVES, Attribute, Family, OptionGroup, Phrasing, Role, World
+from envs.webshop.shop.family import LEVEL_MARK, SHELVES, Attribute, Family, OptionGroup, Phrasing, Role, Split, World
 
 __all__ = ["draw_world"]
+
+LINE_SPLITS: tuple[Split, ...] = ("train", "test", "train", "select", "train", "test", "train", "select")
+"""A half of the lines to learn from, a quarter to choose and calibrate on, a quarter to report."""
 
 
 class OptionRecord(BaseModel):
@@ -113,4 +116,4 @@ def _family(record: FamilyRecord, department: DepartmentRecord, shared: Shared) 
 def draw_world(seed: int, size: int) -> World:
     """Return the embedded world: its families are the same for every seed and size, its products are drawn."""
     del size
-    return World("embedded", seed, _families(), _shared().phrasing)
+    return World("embedded", seed, _families(), _shared().phrasing, LINE_SPLITS, is_dealt_by_shelf=True)
