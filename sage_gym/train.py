@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 
-from sage_gym.config import TRAIN, TrainConfig, make_environment, make_policy, open_run, read_or_exit
+from sage_gym.config import TRAIN, TrainConfig, check_run, make_environment, make_policy, open_run, read_or_exit
 from sage_gym.config.words import VARIABLE_DEFAULTS
-from sage_gym.errors import ConfigError, SageGymError
+from sage_gym.errors import ConfigError, SageGymError, UnknownNameError
 from sage_gym.protocols import Critic, Student
 from sage_gym.registry import resolve
 from sage_gym.selection import HeldOut, read_benchmarks
@@ -40,11 +40,13 @@ def train(config: TrainConfig, console: Console) -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    folder = open_run(config)
-    console.print(f"run {config.run_name} in {folder}")
+    check_run(config)
     student = make_policy(config.policy)
     arena = Arena(lambda: make_environment(config.env), config.rollout, config.run.seed)
+    _check(config, student, arena.listing.splits())
     critics, held_out = _critics(config, student), _held_out(config, arena)
+    folder = open_run(config)
+    console.print(f"run {config.run_name} in {folder}")
     tracker = open_tracker(
         folder, wandb=config.tracking.wandb, project=config.tracking.project, config=config.model_dump(mode="json")
     )
@@ -63,22 +65,37 @@ def train(config: TrainConfig, console: Console) -> None:
     console.print(f"report: {write_report(folder)}")
 
 
-def _critics(config: TrainConfig, student: Student) -> list[Critic]:
-    """Return what selection and the return may look at: the learned critic, and ICS by the student's own inverse head.
+def _check(config: TrainConfig, student: Student, splits: Sequence[str]) -> None:
+    """Find what only the environment and the policy can tell of a configuration, before there is a run.
 
     Raises:
-        ConfigError: the return is to hold ICS, and the student has no inverse head.
+        ConfigError: with every problem; a split that is not there, a head that is needed and missing.
     """
+    named = {
+        "rollout.split": config.rollout.split,
+        "evaluate.select_split": config.evaluate.select_split,
+        "evaluate.test_split": config.evaluate.test_split,
+    }
+    problems = [
+        f"{key}: {UnknownNameError('split', name, splits)}" for key, name in named.items() if name not in splits
+    ]
+    stages, eta = config.rounds.stages, config.reinforce.eta_ics
+    if student.head is None:
+        needs = ["rounds.stages: forecast"] if "forecast" in stages else []
+        needs += [f"reinforce.eta_ics={eta:g}"] if eta and ("distil" in stages or "reinforce" in stages) else []
+        problems += [f"{need}: expected a policy with a meta-cognition head, got {student.name}" for need in needs]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _critics(config: TrainConfig, student: Student) -> list[Critic]:
+    """Return what selection and the return may look at: the learned critic, and ICS by the student's inverse head."""
     from sage_gym.distill.consistency import ConsistencyScorer
     from sage_gym.distill.passes import instruction_ids, markers_of
 
     stages, eta = config.rounds.stages, config.reinforce.eta_ics
     has_ics = "distil" in stages or ("reinforce" in stages and eta > 0)
     if student.head is None:
-        if has_ics and eta:
-            raise ConfigError(
-                [f"reinforce.eta_ics={eta:g}: expected a policy with an inverse head, got {student.name}"]
-            )
         return []
     tokens, ids = markers_of(student.tokenizer), partial(instruction_ids, student.tokenizer)
     scorer = ConsistencyScorer(student.model, cast(Any, student.head), tokens, ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from sage_gym.config import TrainConfig
 from sage_gym.errors import ConfigError
-from sage_gym.train import _critics
+from sage_gym.train import _check, _critics, main
 from tests.nano_toys import play, tiny_student
 
 HEADLESS: Any = SimpleNamespace(head=None, name="headless")
@@ -43,9 +44,27 @@ def test_consistency_scores_are_those_of_the_students_own_inverse_head() -> None
     assert {"log_p_given_trace", "copy_rate"} <= scores[0].components.keys()
 
 
-def test_a_return_with_consistency_scores_needs_an_inverse_head() -> None:
+def test_stages_that_need_a_head_are_refused_without_one() -> None:
     assert _critics(a_config("distil", "reinforce"), HEADLESS) == []
-    with pytest.raises(
-        ConfigError, match=r"reinforce.eta_ics=0.1: expected a policy with an inverse head, got headless"
-    ):
-        _critics(a_config("reinforce", eta=0.1), HEADLESS)
+    splits = ("train", "select", "test")
+    _check(a_config("distil", "reinforce"), HEADLESS, splits)
+    with pytest.raises(ConfigError) as caught:
+        _check(a_config("reinforce", "forecast", eta=0.1), HEADLESS, splits)
+    assert caught.value.problems == (
+        "rounds.stages: forecast: expected a policy with a meta-cognition head, got headless",
+        "reinforce.eta_ics=0.1: expected a policy with a meta-cognition head, got headless",
+    )
+
+
+def test_what_the_environment_does_not_have_is_found_before_there_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["env=webshop", "run=typo", "tracking.wandb=off"]
+    assert main([*words, "rollout.split=trian", "evaluate.test_split=tst"]) == 2
+    said = capsys.readouterr().err
+    assert "rollout.split: no split named 'trian'; did you mean 'train'?" in said
+    assert "evaluate.test_split: no split named 'tst'; did you mean 'test'?" in said
+    assert main([*words, "env.catalog=nowhere"]) == 2
+    assert "nowhere: expected a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from envs.webshop.records import array_records, object_records, read_json
-from sage_gym.errors import CatalogError
+from sage_gym.errors import CatalogError, nearest
 
 __all__ = ["Files", "HumanInstruction", "Product", "find_files", "product_from_fields", "read_products"]
 
@@ -144,9 +144,12 @@ def find_files(source: Path) -> Files:
     Raises:
         CatalogError: a file is missing, or several could be meant.
     """
+    if not source.exists():
+        near = nearest(source.name, (p.name for p in source.parent.iterdir())) if source.parent.is_dir() else ""
+        raise CatalogError(
+            f"{source}: expected a folder with items_shuffle_*.json and items_ins_v2_*.json; nothing is there{near}"
+        )
     folder = source if source.is_dir() else source.parent
-    if not folder.is_dir():
-        raise CatalogError(f"{source}: expected a folder with items_shuffle_*.json and items_ins_v2_*.json; none there")
     products = source if source.is_file() else _only(folder, ("items_shuffle*.json*", "items*.json*"), exclude="_ins")
     suffix = products.name.partition("items_shuffle")[2]
     twin = folder / f"items_ins_v2{suffix}"

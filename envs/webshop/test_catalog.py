@@ -87,12 +87,14 @@ def test_bad_product_file_names_file_record_and_expectation(tmp_path: Path, prod
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="expected a folder"):
+    with pytest.raises(CatalogError, match=r"nowhere/deeper: expected a folder .* nothing is there$"):
         WebShop(catalog=str(tmp_path / "nowhere" / "deeper"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(CatalogError, match=r"expected a file items_shuffle\*"):
         WebShop(catalog=str(tmp_path / "empty"))
     folder = write(tmp_path / "shop", [SHIRT])
+    with pytest.raises(CatalogError, match=r"shpo: expected a folder .* nothing is there; did you mean 'shop'"):
+        WebShop(catalog=str(tmp_path / "shpo"))
     (folder / "items_ins_v2_2.json").unlink()
     with pytest.raises(CatalogError, match="items_ins"):
         WebShop(catalog=str(folder))

@@ -9,7 +9,7 @@ from sage_gym.config.commands import BENCH, PLAY, TRAIN, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
 from sage_gym.config.guide import guide
 from sage_gym.config.reading import read, read_or_exit
-from sage_gym.config.saved import open_run, save
+from sage_gym.config.saved import check_run, open_run, save
 from sage_gym.config.sections import Component
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
 
@@ -22,6 +22,7 @@ __all__ = [
     "Component",
     "PlayConfig",
     "TrainConfig",
+    "check_run",
     "find_bench",
     "guide",
     "make_environment",

@@ -13,11 +13,29 @@ from pydantic import BaseModel
 from sage_gym.config.settings import TrainConfig
 from sage_gym.errors import ConfigError
 
-__all__ = ["CONFIG_FILE", "FREE_ON_RESUME", "differences", "open_run", "save"]
+__all__ = ["CONFIG_FILE", "FREE_ON_RESUME", "check_run", "differences", "open_run", "save"]
 
 CONFIG_FILE = "config.yaml"
 FREE_ON_RESUME = ("run.folder", "run.resume", "run.name", "executor", "tracking")
 """Settings that say where and how long a run works, not what comes out: they may change when it goes on."""
+
+
+def check_run(config: TrainConfig) -> None:
+    """Find out whether the run's folder is free, or holds a run that may go on with these settings.
+
+    Raises:
+        ConfigError: the folder holds a run of other settings (each differing key is listed), a damaged
+            `config.yaml`, or any run when `run.resume` is false.
+    """
+    folder = config.run_folder
+    if not (folder / CONFIG_FILE).exists():
+        return
+    if not config.run.resume:
+        raise ConfigError([f"run.resume=false, but {folder} holds a run; remove it or give run=<another name>"])
+    changed = differences(config, folder / CONFIG_FILE)
+    if changed:
+        advice = f"{folder} holds a run of other settings: give run=<another name>, or the settings it began with"
+        raise ConfigError([advice, *changed])
 
 
 def open_run(config: TrainConfig) -> Path:
@@ -27,20 +45,12 @@ def open_run(config: TrainConfig) -> Path:
         the folder; its `config.yaml` is the resolved configuration.
 
     Raises:
-        ConfigError: the folder holds a run of other settings (each differing key is listed), a damaged
-            `config.yaml`, or any run when `run.resume` is false.
+        ConfigError: as `check_run`.
     """
-    folder = config.run_folder
-    if (folder / CONFIG_FILE).exists():
-        if not config.run.resume:
-            raise ConfigError([f"run.resume=false, but {folder} holds a run; remove it or give run=<another name>"])
-        changed = differences(config, folder / CONFIG_FILE)
-        if changed:
-            advice = f"{folder} holds a run of other settings: give run=<another name>, or the settings it began with"
-            raise ConfigError([advice, *changed])
-        return folder
-    save(config, folder)
-    return folder
+    check_run(config)
+    if not (config.run_folder / CONFIG_FILE).exists():
+        save(config, config.run_folder)
+    return config.run_folder
 
 
 def save(config: BaseModel, folder: Path) -> Path:
