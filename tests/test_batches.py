@@ -53,6 +53,16 @@ def test_flat_indices_select_exactly_the_sampled_ids(found: list[Trajectory]) ->
 
 
 @given(TRAJECTORIES)
+def test_flat_indices_select_exactly_the_forced_ids_with_their_examples_weights(found: list[Trajectory]) -> None:
+    examples = examples_of(found)
+    batch = collate(examples, pad=PAD)
+    forced = [i for e in examples for i in e.row.ids_T[e.row.forced_F].tolist()]
+    assert batch.forced_F.tolist() == forced
+    assert batch.ids_BT.flatten()[batch.before_forced_F + 1].tolist() == forced
+    assert batch.forced_weights_F.tolist() == [e.weight for e in examples for _ in e.row.forced_F]
+
+
+@given(TRAJECTORIES)
 def test_each_sampled_id_has_its_examples_weight_its_own_advantage_and_open_ids(found: list[Trajectory]) -> None:
     examples = examples_of(found)
     batch = collate(examples, pad=PAD)

@@ -68,10 +68,29 @@ def test_what_is_not_read_whole_and_what_is_earlier_counts_by_its_first_decision
         student = tiny_student(scale=1.0)
         found = labelled(play(student, episodes=6))
         given = [replace(t, turns=t.turns[:1]) for t in found] if cut else found
-        return fit_forecasts(student, [] if earlier else given, earlier=given if earlier else (), share=share)
+        return fit_forecasts(student, [] if earlier else given, earlier=[given] if earlier else (), share=share)
 
-    assert fit(cut=True) == fit(share=0.0) == fit(earlier=True)
+    assert fit(cut=True) == fit(share=0.0)
+    assert fit(cut=True, earlier=True) == fit(earlier=True)
     assert fit() != fit(cut=True)
+
+
+def test_an_earlier_rounds_base_rate_is_not_that_of_this_one() -> None:
+    student = tiny_student(scale=1.0)
+    found = labelled(play(student, episodes=6))
+    lost = [replace(t, reward=0.0, success=False) for t in found]
+    fit_forecasts(student, found, earlier=[lost, lost], penalty=1e3)
+    for t in play(student, episodes=6):
+        assert t.turns[0].decision.p_fail_before == pytest.approx(0.5, abs=0.1)
+
+
+def test_of_two_rounds_that_contradict_each_other_the_later_one_is_believed() -> None:
+    student = tiny_student(scale=1.0)
+    found = labelled(play(student, episodes=6))
+    turned = [replace(t, reward=1 - t.reward, success=not t.success) for t in found]
+    fit_forecasts(student, found, earlier=[turned], share=0.0)
+    for t, now in zip(found, play(student, episodes=6), strict=True):
+        assert (now.turns[0].decision.p_fail_before > 0.5) is not t.success
 
 
 def test_nothing_to_fit_on_is_refused() -> None:

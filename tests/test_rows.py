@@ -53,6 +53,20 @@ def test_loss_is_on_what_the_policy_sampled_and_on_nothing_else(trajectory: Traj
 
 
 @given(trajectories())
+def test_forced_ids_are_those_that_a_restriction_left_no_choice_about(trajectory: Trajectory) -> None:
+    for row in rows_of(trajectory):
+        expected = [
+            token
+            for _, turn, ledger in own_turns(row, trajectory)
+            if turn.decision.origin is not Origin.INJECTED
+            for place, token in enumerate(ledger.sampled_ids)
+            if not ledger.mask[place] and ledger.allowed and ledger.allowed[place] is not None
+        ]
+        assert row.ids_T[row.forced_F].tolist() == expected
+        assert not set(row.forced_F.tolist()) & set(row.sampled_N.tolist())
+
+
+@given(trajectories())
 def test_sampled_positions_lie_inside_their_own_decision(trajectory: Trajectory) -> None:
     for row in rows_of(trajectory):
         place_of = {turn: place for place, turn in enumerate(row.turn_K.tolist())}

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from sage_gym.distill.objective import Objective, hidden_states
+from policies.causal_lm import CausalLM
+from sage_gym.distill.batches import TrainingBatch
+from sage_gym.distill.losses import token_logprobs
+from sage_gym.distill.objective import Objective, hidden_states, labelled_logits, logits_at
 from sage_gym.distill.passes import InversePasses
 from sage_gym.distill.returns import examples_for_distillation
 from tests.nano_toys import play, tiny_student
@@ -105,6 +109,48 @@ def test_the_entropy_bonus_raises_entropy() -> None:
     objective = replace(GRADIENT, entropy=1.0)
     losses = [train(student, [batch_of(examples)], objective, descent(student, 1e-2))["entropy"] for _ in range(3)]
     assert losses[0] < losses[1] < losses[2]
+
+
+def forced_logprobs(student: CausalLM, batch: TrainingBatch) -> Tensor:
+    """What the student gives, without restriction, to the ids that it did not have to sample."""
+    with torch.no_grad():
+        logits_FV = logits_at(student.model, hidden_states(student.model, batch), batch.before_forced_F)
+        return token_logprobs(logits_FV, batch.forced_F)
+
+
+def test_what_restriction_left_no_choice_about_is_kept_probable() -> None:
+    """Nothing is sampled there, so that the policy gradient alone lets it go wherever shared weights drift."""
+    student = tiny_student()
+    still = [replace(e, advantage_N=np.zeros(len(e.row.sampled_N), np.float32)) for e in examples_of(student)]
+    batch = batch_of(still)
+    assert len(batch.forced_F) > 0
+    before = forced_logprobs(student, batch).mean()
+    train(student, [batch], replace(GRADIENT, admissible=1.0), descent(student, 1e-3))
+    assert forced_logprobs(student, batch).mean() > before
+    unweighted = replace(batch, forced_weights_F=torch.zeros_like(batch.forced_weights_F))
+    with_forced, without = (
+        train(student, [each], replace(GRADIENT, admissible=1.0), descent(student, 0.0))["admissible"]
+        for each in (batch, unweighted)
+    )
+    sampled, forced = float(batch.weights_N.sum()), float(batch.forced_weights_F.sum())
+    total = without * sampled - float(forced_logprobs(student, batch).sum())
+    assert with_forced == pytest.approx(total / (sampled + forced), rel=1e-4)
+
+
+def test_cross_entropy_without_restriction_teaches_those_ids_too() -> None:
+    student = tiny_student()
+    batch = batch_of(examples_of(student))
+    free, closed = (
+        train(student, [batch], replace(CROSS_ENTROPY, restrict_cross_entropy=restricted), descent(student, 0.0))
+        for restricted in (False, True)
+    )
+    with torch.no_grad():
+        logits_NV = labelled_logits(student.model, hidden_states(student.model, batch), batch)
+    sampled = token_logprobs(logits_NV, batch.labels_N)
+    every = torch.cat([sampled, forced_logprobs(student, batch)])
+    assert free["cross_entropy"] == pytest.approx(-float(every.mean()), rel=1e-4)
+    restricted = token_logprobs(logits_NV, batch.labels_N, batch.allowed_NA)
+    assert closed["cross_entropy"] == pytest.approx(-float(restricted.mean()), rel=1e-4)
 
 
 # What carries weight

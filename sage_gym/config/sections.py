@@ -200,8 +200,8 @@ class Reinforce(Section):
     kl: float = Field(default=0.02, ge=0.0)
     """Weight of KL(reference || student), estimated at the sampled tokens, which the reference sampled."""
     admissible: float = Field(default=0.1, ge=0.0)
-    """Weight of -log of the probability on what restricted decoding left open, so that the student does not unlearn
-    what is admissible; without restriction it is 0."""
+    """Weight of -log of the probability on what restricted decoding left open, where it sampled and where only one id
+    was open, so that the student does not unlearn what is admissible; without restriction it is 0."""
     entropy: float = Field(default=0.0, ge=0.0)
     """Weight of the entropy bonus."""
     baseline: Literal["group", "state", "forecast", "turn", "none"] = "group"

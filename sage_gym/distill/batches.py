@@ -1,6 +1,6 @@
 """Rows to padded tensors, planned so that a run's steps are a pure function of its examples and seed.
 
-Shapes: B rows, T padded length, N sampled tokens, A open ids at a token, M decisions.
+Shapes: B rows, T padded length, N sampled tokens, A open ids at a token, F forced tokens, M decisions.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class TrainingBatch:
     logprobs_N: Tensor
     allowed_NA: Tensor
     """Open ids, padded with -1; a row of -1 alone means every id."""
+    before_forced_F: Tensor
+    """Flat index of the position before each id that was written without sampling, nothing else being open."""
+    forced_F: Tensor
+    forced_weights_F: Tensor
     value_M: Tensor
     """Flat index of the last prompt token of each decision."""
     action_M: Tensor
@@ -138,12 +142,13 @@ def collate(examples: Sequence[Example], *, pad: int) -> TrainingBatch:
         lengths_B=torch.tensor([len(row.ids_T) for row in rows]),
         before_N=_flat([row.sampled_N - 1 for row in rows], starts),
         labels_N=torch.from_numpy(np.concatenate([row.ids_T[row.sampled_N] for row in rows])),
-        weights_N=torch.from_numpy(
-            np.concatenate([np.full(len(e.row.sampled_N), e.weight, dtype=np.float32) for e in examples])
-        ),
+        weights_N=_weights(examples, [len(row.sampled_N) for row in rows]),
         advantages_N=torch.from_numpy(np.concatenate([_advantages(example) for example in examples])),
         logprobs_N=torch.from_numpy(np.concatenate([row.logprobs_N for row in rows])),
         allowed_NA=_allowed([ids for row in rows for ids in row.allowed_N]),
+        before_forced_F=_flat([row.forced_F - 1 for row in rows], starts),
+        forced_F=torch.from_numpy(np.concatenate([row.ids_T[row.forced_F] for row in rows])),
+        forced_weights_F=_weights(examples, [len(row.forced_F) for row in rows]),
         value_M=_flat([row.before_K for row in rows], starts),
         action_M=_flat([row.after_K for row in rows], starts),
         row_M=torch.from_numpy(np.repeat(np.arange(len(rows)), [len(row.before_K) for row in rows])),
@@ -156,6 +161,11 @@ def collate(examples: Sequence[Example], *, pad: int) -> TrainingBatch:
 
 def _flat(positions: Sequence[np.ndarray], starts: np.ndarray) -> Tensor:
     return torch.from_numpy(np.concatenate([p + start for p, start in zip(positions, starts, strict=True)]))
+
+
+def _weights(examples: Sequence[Example], counts: Sequence[int]) -> Tensor:
+    """Repeat each example's weight for its tokens."""
+    return torch.from_numpy(np.repeat(np.array([e.weight for e in examples], dtype=np.float32), counts))
 
 
 def _advantages(example: Example) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,29 +22,45 @@ from sage_gym.types import Trajectory
 __all__ = ["fit_forecasts"]
 
 
+FADING = 0.5
+"""What an earlier round's decisions weigh, over those of the round after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the head sees of M decisions, what became of them, and what they weigh; `round_M` counts back from 0."""
+
+    hidden: dict[str, Tensor]
+    opening_MH: Tensor
+    failed_M: Tensor
+    weights_M: Tensor
+    round_M: Tensor
+
+
 def fit_forecasts(
     student: Student,
     trajectories: Sequence[Trajectory],
     *,
-    earlier: Sequence[Trajectory] = (),
+    earlier: Sequence[Sequence[Trajectory]] = (),
     share: float = 1.0,
     seed: int = 0,
-    penalty: float = 1e-2,
+    penalty: float = 3e-3,
     step_tokens: int = 16_384,
 ) -> dict[str, float]:
     """Fit both places' logistic regressions on what the head reads of finished episodes, to the optimum (L-BFGS).
 
-    Decisions are weighed as in `decision_weights`. `penalty` is the weight of the squared norm. What is fitted are
-    Platt's targets (1999, "Probabilistic outputs for support vector machines"): (n1 + 1) / (n1 + 2) for n1 failures
-    and 1 / (n0 + 2) for n0 successes, so that episodes which all failed leave a finite bias.
+    Decisions are weighed as in `decision_weights`, those of a round by `FADING` of the round after it, since it was
+    another student that failed then; each earlier round has a base rate of its own, which is not kept. What is fitted
+    are Platt's targets (1999, "Probabilistic outputs for support vector machines"): (n1 + 1) / (n1 + 2) for n1
+    failures and 1 / (n0 + 2) for n0 successes, so that episodes which all failed leave a finite bias.
 
     Args:
         student: with a meta-cognition head, which is fitted in place.
         trajectories: the episodes to learn from.
-        earlier: episodes of which the first decision alone is read, which costs little.
+        earlier: episodes of the rounds before, the latest first, of which the first decision alone is read.
         share: of `trajectories`, by lot, the part of which every decision is read; of the others, the first.
         seed: of that lot.
-        penalty: see above; inputs are standardised.
+        penalty: weight of the squared norm; inputs are standardised.
         step_tokens: of one forward pass.
 
     Returns:
@@ -57,32 +73,36 @@ def fit_forecasts(
     if head is None:
         raise ValueError("expected a student with a meta-cognition head, got one without")
     whole_T = np.random.default_rng([seed, 11]).random(len(trajectories)) < share
-    cut = [replace(t, turns=t.turns[:1]) for t in earlier if t.turns]
-    read = [t if whole else replace(t, turns=t.turns[:1]) for t, whole in zip(trajectories, whole_T, strict=True)]
-    finished = [t for t in (*read, *cut) if not t.is_infrastructure]
-    examples = examples_for_distillation(finished, {})
-    if not examples:
+    now = [t if whole else _first(t) for t, whole in zip(trajectories, whole_T, strict=True)]
+    rounds = [now, *([_first(t) for t in round] for round in earlier)]
+    parts = [part for back, round in enumerate(rounds) for part in _read(student, head, round, back, step_tokens)]
+    if not parts:
         raise ValueError("expected at least one finished episode to fit forecasts on, got none")
-    hidden: dict[str, list[Tensor]] = {"before": [], "after": []}
-    openings: list[Tensor] = []
-    labels, weights = [], []
+    return {
+        f"forecast/nll_{place}": _fit((head.forecasts[place], head.openings[place]), parts, place, penalty)
+        for place in ("before", "after")
+    }
+
+
+def _first(trajectory: Trajectory) -> Trajectory:
+    return replace(trajectory, turns=trajectory.turns[:1])
+
+
+def _read(student: Student, head: Any, round: Sequence[Trajectory], back: int, step_tokens: int) -> Iterator[_Read]:
+    """Read the finished episodes of a round, `back` rounds ago."""
+    examples = examples_for_distillation([t for t in round if t.turns and not t.is_infrastructure], {})
     for step in _alike(examples, step_tokens):
         batch = collate(step, pad=student.tokenizer.pad_token_id or 0)
         with torch.inference_mode():
             states = hidden_states(student.model, batch)
-        hidden["before"].append(states[batch.value_M].float().cpu())
-        hidden["after"].append(states[batch.action_M].float().cpu())
         opening_BH = head.read_openings(student.model.get_input_embeddings(), batch.openings())
-        openings.append(opening_BH[batch.row_M].cpu())
-        labels.append(batch.failed_B[batch.row_M])
-        weights.append(decision_weights(batch.row_M, batch.forecast_weights_B))
-    return {
-        f"forecast/nll_{place}": _fit(
-            (head.forecasts[place], head.openings[place]), (torch.cat(hidden[place]), torch.cat(openings)),
-            torch.cat(labels), torch.cat(weights), penalty,
+        yield _Read(
+            {"before": states[batch.value_M].float().cpu(), "after": states[batch.action_M].float().cpu()},
+            opening_BH[batch.row_M].cpu(),
+            batch.failed_B[batch.row_M].cpu(),
+            FADING**back * decision_weights(batch.row_M, batch.forecast_weights_B).cpu(),
+            torch.full_like(batch.row_M, back).cpu(),
         )
-        for place in ("before", "after")
-    }  # fmt: skip
 
 
 def _alike(examples: Sequence[Example], step_tokens: int) -> Iterator[list[Example]]:
@@ -97,25 +117,22 @@ def _alike(examples: Sequence[Example], step_tokens: int) -> Iterator[list[Examp
         yield step
 
 
-def _fit(
-    linears: tuple[torch.nn.Linear, torch.nn.Linear],
-    inputs: tuple[Tensor, Tensor],
-    failed_M: Tensor,
-    weights_M: Tensor,
-    penalty: float,
-) -> float:
-    """Fit the weights of both inputs (M, H) and the first one's bias; `penalty` is on what is standardised."""
+def _fit(linears: tuple[torch.nn.Linear, torch.nn.Linear], parts: Sequence[_Read], place: str, penalty: float) -> float:
+    """Fit the weights of hidden states and openings, and the bias of round 0; return the mean loss."""
+    inputs = torch.cat([part.hidden[place] for part in parts]), torch.cat([part.opening_MH for part in parts])
+    failed_M, weights_M = torch.cat([part.failed_M for part in parts]), torch.cat([part.weights_M for part in parts])
+    round_M = torch.cat([part.round_M for part in parts])
     means, scales = [x_MH.mean(0) for x_MH in inputs], [x_MH.std().clamp_min(1e-6) for x_MH in inputs]
     inputs_MI = torch.cat([(x - mean) / scale for x, mean, scale in zip(inputs, means, scales, strict=True)], dim=1)
     weight_I = torch.zeros(inputs_MI.shape[1], requires_grad=True)
-    bias = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight_I, bias], max_iter=200, line_search_fn="strong_wolfe")
-    total = weights_M.sum()
-    failures = (weights_M * failed_M).sum()
+    biases_R = torch.zeros(int(round_M.max()) + 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight_I, biases_R], max_iter=200, line_search_fn="strong_wolfe")
+    total, failures = weights_M.sum(), (weights_M * failed_M).sum()
     targets_M = torch.where(failed_M > 0, (failures + 1) / (failures + 2), 1 / (total - failures + 2))
 
     def nll(labels_M: Tensor) -> Tensor:
-        terms_M = functional.binary_cross_entropy_with_logits(inputs_MI @ weight_I + bias, labels_M, reduction="none")
+        logits_M = inputs_MI @ weight_I + biases_R[round_M]
+        terms_M = functional.binary_cross_entropy_with_logits(logits_M, labels_M, reduction="none")
         return (terms_M * weights_M).sum() / total
 
     def closure() -> Tensor:
@@ -126,9 +143,9 @@ def _fit(
 
     optimizer.step(closure)
     with torch.no_grad():
-        linears[0].bias.copy_(bias)
-        parts = weight_I.split([x_MH.shape[1] for x_MH in inputs])
-        for linear, part_H, mean_H, scale in zip(linears, parts, means, scales, strict=True):
+        linears[0].bias.copy_(biases_R[round_M.min()])
+        parts_I = weight_I.split([x_MH.shape[1] for x_MH in inputs])
+        for linear, part_H, mean_H, scale in zip(linears, parts_I, means, scales, strict=True):
             linear.weight.copy_((part_H / scale).unsqueeze(0))
             linears[0].bias.sub_((part_H / scale) @ mean_H)
         return float(nll(failed_M))

@@ -105,10 +105,15 @@ class StepLoss:
         logits_NV = labelled_logits(self.model, states, batch)
         if objective.cross_entropy:
             allowed_NA = batch.allowed_NA if objective.restrict_cross_entropy else None
-            logprobs_N = token_logprobs(logits_NV, batch.labels_N, allowed_NA)
-            losses.parts["cross_entropy"] = weighted_mean(-logprobs_N, batch.weights_N)
+            nats_N, weights_N = -token_logprobs(logits_NV, batch.labels_N, allowed_NA), batch.weights_N
+            if not objective.restrict_cross_entropy:
+                nats_N, weights_N = self._with_forced(nats_N, states, batch)
+            losses.parts["cross_entropy"] = weighted_mean(nats_N, weights_N)
         if objective.policy_gradient:
             self._add_policy_gradient(losses, logits_NV, batch)
+            if objective.admissible:
+                lost = self._with_forced(closed_mass(logits_NV, batch.allowed_NA), states, batch)
+                losses.parts["admissible"] = weighted_mean(*lost)
         if objective.kl and self.reference is not None:
             losses.parts["kl"] = self._kl(self.reference, logits_NV, batch)
         if objective.forecast and self.head is not None:
@@ -139,13 +144,20 @@ class StepLoss:
             # can tell without bias, and its gradient is bounded where an action has become unlikely
             ahead_N = logprobs_N - batch.logprobs_N
             losses.parts["kl"] = weighted_mean(ahead_N.exp() - 1 - ahead_N, batch.weights_N)
-        if self.objective.admissible:
-            losses.parts["admissible"] = weighted_mean(closed_mass(logits_NV, batch.allowed_NA), batch.weights_N)
         losses.watched["clip_fraction"] = float(surrogate.clip_fraction)
         losses.watched["approximate_kl"] = float(surrogate.approximate_kl)
         if self.objective.entropy:
             entropy_N = entropy(logits_NV, batch.allowed_NA, batch.temperature)
             losses.parts["entropy"] = weighted_mean(entropy_N, batch.weights_N)
+
+    def _with_forced(self, nats_N: Tensor, states: States, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+        """Put -log p of the ids that were written without sampling behind those of the sampled, and their weights.
+
+        Without restriction the student has to sample them, and nothing else would keep it able to.
+        """
+        logits_FV = logits_at(self.model, states, batch.before_forced_F)
+        nats_F = -token_logprobs(logits_FV, batch.forced_F)
+        return torch.cat([nats_N, nats_F]), torch.cat([batch.weights_N, batch.forced_weights_F])
 
     def _kl(self, reference: PreTrainedModel, logits_NV: Tensor, batch: TrainingBatch) -> Tensor:
         with torch.no_grad():
@@ -197,8 +209,13 @@ def hidden_states(model: PreTrainedModel, batch: TrainingBatch) -> States:
     return States(torch.cat(pieces).flatten(0, 1))
 
 
-def labelled_logits(model: PreTrainedModel, states: States, batch: TrainingBatch) -> Tensor:
-    """Return the logits (N, V) of each sampled token, in the weights' own type."""
+def logits_at(model: PreTrainedModel, states: States, flat_M: Tensor) -> Tensor:
+    """Return the logits (M, V) at these flat indices, in the weights' own type."""
     unembedding: nn.Module = model.get_output_embeddings()
-    logits_NV: Tensor = unembedding(states[batch.before_N].to(next(unembedding.parameters()).dtype))
-    return logits_NV
+    logits_MV: Tensor = unembedding(states[flat_M].to(next(unembedding.parameters()).dtype))
+    return logits_MV
+
+
+def labelled_logits(model: PreTrainedModel, states: States, batch: TrainingBatch) -> Tensor:
+    """Return the logits (N, V) of each sampled token."""
+    return logits_at(model, states, batch.before_N)

@@ -166,6 +166,7 @@ class RoundLoop:
         groups = [Group(own[0].task, tuple(own)) for own in by_task.values()]
         scores = apply_critics(groups, list(self.critics))
         has_selection, has_forecast = (stage in self.config.rounds.stages for stage in ("distil", "forecast"))
+        remembered = range(1, min(REMEMBERED + 1, number)) if has_forecast else ()
         return Material(
             collected,
             self._seed(number),
@@ -173,7 +174,7 @@ class RoundLoop:
             ics={name: score.value for name, score in scores.get("ics", {}).items() if score.value is not None},
             gate=gate_after(manifest.metrics for manifest in rounds),
             rate=self.config.rounds.rate(number),
-            earlier=self._files.collected(range(max(1, number - REMEMBERED), number)) if has_forecast else (),
+            earlier=[self._files.collected(number - back) for back in remembered],
         )
 
     def _train(self, number: int, material: Material) -> StageResult:

@@ -24,7 +24,8 @@ class Row:
 
     T tokens, N of them sampled by the policy, K decisions. `sampled_N` holds positions in `ids_T` (never 0: the
     token at position t is predicted from t - 1). `turn_N` and `turn_K` index the trajectory's turns.
-    `before_K` is the last prompt token of a decision, `after_K` its last sampled one.
+    `before_K` is the last prompt token of a decision, `after_K` its last one. `forced_F` holds the positions of ids
+    that the policy wrote without sampling, because its restriction left no other open.
     """
 
     trajectory: str
@@ -36,6 +37,7 @@ class Row:
     before_K: NDArray[np.int64]
     after_K: NDArray[np.int64]
     turn_K: NDArray[np.int64]
+    forced_F: NDArray[np.int64]
     temperature: float = 1.0
     task: str = ""
     """Key of the task, whose rows are likely to begin alike."""
@@ -75,6 +77,7 @@ class _Builder:
     before: list[int] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
+    forced: list[int] = field(default_factory=list)
 
     def append(self, index: int, turn: Turn) -> None:
         ledger = turn.decision.ledger
@@ -82,12 +85,15 @@ class _Builder:
         self.ids += ledger.prompt_ids
         self.before.append(len(self.ids) - 1)
         is_own = turn.decision.origin is not Origin.INJECTED
-        for position, is_sampled in enumerate(ledger.mask):
-            if is_sampled and is_own:
+        for position, is_sampled in enumerate(ledger.mask if is_own else ()):
+            allowed = ledger.allowed[position] if ledger.allowed else None
+            if is_sampled:
                 self.sampled.append(len(self.ids) + position)
                 self.logprobs.append(ledger.logprobs[position])
                 self.turns_sampled.append(index)
-                self.allowed.append(ledger.allowed[position] if ledger.allowed else None)
+                self.allowed.append(allowed)
+            elif allowed is not None:
+                self.forced.append(len(self.ids) + position)
         self.ids += ledger.sampled_ids
         self.after.append(len(self.ids) - 1)
         self.turns.append(index)
@@ -103,6 +109,7 @@ class _Builder:
             np.asarray(self.before, dtype=np.int64),
             np.asarray(self.after, dtype=np.int64),
             np.asarray(self.turns, dtype=np.int64),
+            np.asarray(self.forced, dtype=np.int64),
             self.temperature,
             self.task,
         )

@@ -50,7 +50,7 @@ class Material:
         ics: Inverse Consistency Scores by trajectory id, by the student as it was when the round began.
         gate: whether a baseline of forecasts may be used.
         rate: the share of the backbone's learning rates that the round has.
-        earlier: episodes of the rounds before, where the stage `forecast` is one of the run's.
+        earlier: episodes of the rounds before, the latest first, where the stage `forecast` is one of the run's.
     """
 
     collected: Sequence[Trajectory]
@@ -59,7 +59,7 @@ class Material:
     ics: Mapping[str, float] = field(default_factory=dict)
     gate: BaselineGate = field(default_factory=BaselineGate)
     rate: float = 1.0
-    earlier: Sequence[Trajectory] = ()
+    earlier: Sequence[Sequence[Trajectory]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +60,10 @@ class RunFolder:
         """Read those episodes."""
         return [t for chunk in read_trajectories(self.select_journal(number)) for t in chunk]
 
-    def collected(self, numbers: Iterable[int]) -> list[Trajectory]:
-        """Read the episodes that these rounds collected; rounds without any have none."""
-        paths = [self.round(number) / "collect.jsonl" for number in numbers]
-        return [t for path in paths if path.exists() for chunk in read_trajectories(path) for t in chunk]
+    def collected(self, number: int) -> list[Trajectory]:
+        """Read the episodes that a round collected, none where it has no journal."""
+        path = self.round(number) / "collect.jsonl"
+        return [t for chunk in read_trajectories(path) for t in chunk] if path.exists() else []
 
     def relative(self, path: Path) -> str:
         """Name a file as manifests do."""
