@@ -60,6 +60,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Student(Policy, Protocol):
     """A policy that can be trained: it exposes its weights and saves itself."""
 

@@ -42,6 +42,8 @@ def train(config: TrainConfig, console: Console) -> None:
     logging.set_verbosity_error()
     check_run(config)
     student = make_policy(config.policy)
+    if not isinstance(student, Student):
+        raise ConfigError([f"policy: expected one to train, such as nano or causal_lm, got {student.name}"])
     arena = Arena(lambda: make_environment(config.env), config.rollout, config.run.seed)
     _check(config, student, arena.listing.splits())
     critics, held_out = _critics(config, student), _held_out(config, arena)

@@ -56,7 +56,7 @@ def test_stages_that_need_a_head_are_refused_without_one() -> None:
     )
 
 
-def test_what_the_environment_does_not_have_is_found_before_there_is_a_run(
+def test_what_the_environment_or_the_policy_does_not_have_is_found_before_there_is_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -65,6 +65,8 @@ def test_what_the_environment_does_not_have_is_found_before_there_is_a_run(
     said = capsys.readouterr().err
     assert "rollout.split: no split named 'trian'; did you mean 'train'?" in said
     assert "evaluate.test_split: no split named 'tst'; did you mean 'test'?" in said
+    assert main([*words, "policy=random"]) == 2
+    assert "policy: expected one to train, such as nano or causal_lm, got random" in capsys.readouterr().err
     assert main([*words, "env.catalog=nowhere"]) == 2
     assert "nowhere: expected a folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
