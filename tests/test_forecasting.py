@@ -72,8 +72,8 @@ def test_each_half_is_scaled_as_is_best_for_the_other(name: str) -> None:
         logits = torch.tensor([logit(getattr(t.turns[0].decision, name)) for t in others])
         fit = fit_scaling(logits, torch.tensor([float(not t.success) for t in others]))
         for trajectory in own:
-            raw, found = (logit(getattr(t.turns[0].decision, name)) for t in (trajectory, scaled[trajectory.id]))
-            assert found == pytest.approx(raw / fit.temperature + fit.shift, rel=1e-3, abs=1e-4)
+            raw, found = (getattr(t.turns[0].decision, name) for t in (trajectory, scaled[trajectory.id]))
+            assert found == pytest.approx(float(fit.scaled(torch.tensor(logit(raw)))), rel=1e-3, abs=1e-4)
 
 
 def test_a_family_lies_in_one_half_and_every_decision_is_scaled() -> None:
@@ -86,14 +86,18 @@ def test_the_head_stays_as_it_was_and_is_fitted_on_everything_afterwards() -> No
     student, played = a_student(), overconfident()
     student.head.temperatures.fill_(1.5)
     student.head.shifts.fill_(-0.5)
+    student.head.floors.fill_(0.25)
+    before = {name: tensor.clone() for name, tensor in student.head.state_dict().items()}
     cross_calibrated(student, played)
-    assert (student.head.temperatures.tolist(), student.head.shifts.tolist()) == ([1.5, 1.5], [-0.5, -0.5])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in student.head.state_dict().items())
     fits = calibrate(student, played)
     assert [round(t, 4) for t in student.head.temperatures.tolist()] == [
         round(fits["forecast/temperature_before"], 4),
         round(fits["forecast/temperature_after"], 4),
     ]
-    assert student.head.shifts.tolist() == pytest.approx([fits["forecast/shift_before"], fits["forecast/shift_after"]])
+    for name in ("shift", "floor", "ceiling"):
+        kept = getattr(student.head, f"{name}s").tolist()
+        assert kept == pytest.approx([fits[f"forecast/{name}_before"], fits[f"forecast/{name}_after"]])
 
 
 def test_without_a_head_or_forecasts_there_is_no_report() -> None:

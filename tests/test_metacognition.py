@@ -107,6 +107,32 @@ def test_scaling_recovers_a_known_overconfidence_and_a_known_lag(shift: float) -
     assert fit.nll_after < fit.nll_before
 
 
+def with_ends(count: int, floor: float, ceiling: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits from -6 to 6, and labels drawn from a scaling with such ends."""
+    logits = torch.linspace(-6.0, 6.0, count, dtype=torch.float64)
+    p = floor + (ceiling - floor) * torch.sigmoid(logits)
+    lots = torch.rand(count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return logits, (lots < p).double()
+
+
+def test_many_forecasts_show_how_often_the_surest_fail_to_come_true() -> None:
+    fit = fit_scaling(*with_ends(20_000, 0.15, 0.9))
+    assert fit.floor == pytest.approx(0.15, abs=0.01)
+    assert fit.ceiling == pytest.approx(0.9, abs=0.01)
+    assert fit.temperature == pytest.approx(1.0, abs=0.1)
+    assert fit.shift == pytest.approx(0.0, abs=0.1)
+    assert fit.scaled(torch.tensor([-50.0, 50.0])).tolist() == pytest.approx([fit.floor, fit.ceiling])
+    plain = fit_scaling(*with_ends(20_000, 0.0, 1.0))
+    assert (plain.floor, 1 - plain.ceiling) == pytest.approx((0.0, 0.0), abs=0.01)
+
+
+def test_few_forecasts_say_nothing_of_the_ends() -> None:
+    logits, failed = with_ends(400, 0.2, 0.8)
+    assert fit_scaling(logits, failed).floor > 0.1
+    fit = fit_scaling(logits[::5], failed[::5])
+    assert (fit.floor, fit.ceiling) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("logits", "failed", "temperature", "reason"),
     [
@@ -143,6 +169,9 @@ def test_calibrating_one_place_leaves_the_other_and_the_raw_logits() -> None:
     torch.testing.assert_close(head.forecast(hidden_BH, hidden_BH, "after"), raw_B)
     p_fail_B = head.p_fail(hidden_BH, hidden_BH, "after")
     torch.testing.assert_close(p_fail_B, torch.sigmoid(raw_B / fit.temperature + fit.shift))
+    fit = head.calibrate("after", *with_ends(400, 0.2, 0.8))
+    torch.testing.assert_close(head.p_fail(hidden_BH, hidden_BH, "after"), fit.scaled(raw_B))
+    assert head.floors.tolist() == pytest.approx([0.0, fit.floor])
     head.uncalibrate()
     torch.testing.assert_close(head.p_fail(hidden_BH, hidden_BH, "after"), torch.sigmoid(raw_B))
 

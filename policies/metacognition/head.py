@@ -78,6 +78,10 @@ class MetacognitionHead(nn.Module):
         self.register_buffer("temperatures", torch.ones(len(PLACES)))
         self.shifts: Tensor
         self.register_buffer("shifts", torch.zeros(len(PLACES)))
+        self.floors: Tensor
+        self.register_buffer("floors", torch.zeros(len(PLACES)))
+        self.ceilings: Tensor
+        self.register_buffer("ceilings", torch.ones(len(PLACES)))
         for linear in [*self.forecasts.values(), *self.openings.values()]:
             nn.init.zeros_(cast(nn.Linear, linear).weight)
         for linear in self.forecasts.values():
@@ -124,10 +128,11 @@ class MetacognitionHead(nn.Module):
             ValueError: as `forecast`.
         """
         at = _index(place)
-        return torch.sigmoid(self.forecast(hidden_BH, opening_BH, place) / self.temperatures[at] + self.shifts[at])
+        p_B = torch.sigmoid(self.forecast(hidden_BH, opening_BH, place) / self.temperatures[at] + self.shifts[at])
+        return self.floors[at] + (self.ceilings[at] - self.floors[at]) * p_B
 
     def calibrate(self, place: Place, logits_B: Tensor, failed_B: Tensor) -> ScalingFit:
-        """Fit a place's temperature and shift on the select split's raw logits, and keep them.
+        """Fit a place's scaling on the select split's raw logits, and keep it.
 
         The fit says why where there was nothing to be had.
         """
@@ -135,12 +140,16 @@ class MetacognitionHead(nn.Module):
         with torch.no_grad():
             self.temperatures[_index(place)] = fit.temperature
             self.shifts[_index(place)] = fit.shift
+            self.floors[_index(place)] = fit.floor
+            self.ceilings[_index(place)] = fit.ceiling
         return fit
 
     def uncalibrate(self) -> None:
-        """Set temperatures to 1 and shifts to 0, so that what is recorded next are raw logits to calibrate on."""
+        """Take the scaling away, so that what is recorded next are raw logits to calibrate on."""
         self.temperatures.fill_(1.0)
         self.shifts.zero_()
+        self.floors.zero_()
+        self.ceilings.fill_(1.0)
 
     def adapt(self, hidden_NH: Tensor) -> Tensor:
         """Return hidden states for the unembedding in the inverse pass, in the type that came.
@@ -177,7 +186,7 @@ class MetacognitionHead(nn.Module):
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def save(self, path: Path) -> None:
-        """Write the weights, temperatures and shifts to `path` (safetensors), all or nothing."""
+        """Write the weights and the scaling to `path` (safetensors), all or nothing."""
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         partial = path.with_name(f"{path.name}.partial")
         save_file(state, partial)
@@ -208,6 +217,9 @@ class MetacognitionHead(nn.Module):
             raise CheckpointError(f"{path}: expected temperatures above 0, got {head.temperatures.tolist()}; fit again")
         if not bool(torch.isfinite(head.shifts).all()):
             raise CheckpointError(f"{path}: expected finite shifts, got {head.shifts.tolist()}; fit again")
+        if not bool(torch.all((head.floors >= 0) & (head.floors < head.ceilings) & (head.ceilings <= 1))):
+            ends = f"{head.floors.tolist()} and {head.ceilings.tolist()}"
+            raise CheckpointError(f"{path}: expected floors from 0 below ceilings up to 1, got {ends}; fit again")
         return head
 
     def _check(self, hidden: Tensor) -> None:

@@ -1,15 +1,20 @@
-"""Scaling of a binary forecaster to its split: a temperature and a shift, p = sigmoid(logit / T + s).
+"""Scaling of a binary forecaster to its split: p = f + (c - f) sigmoid(logit / T + s).
 
 Sources: temperature scaling, Guo et al., arXiv 1706.04599; the shift makes it Platt's scaling. A head that is trained
 while its policy improves lags behind the failure rate, which no temperature mends. With b = 1/T the mean negative
 log-likelihood is convex in (b, s), so its minimum over s is convex in b: a golden-section search over log T within
 bounds finds the optimum without a step size, and Newton's method s for each T.
+
+Floor f and ceiling c are the lower and upper asymptote of the four-parameter logistic model of item response theory
+(Barton and Lord 1981, ETS RR-81-20): a student that samples fails now and then however easy the task, and succeeds now
+and then however hard. From `LEAST_FOR_ENDS` forecasts on, all four are fitted together with a weak prior, from the
+optimum of T and s; with fewer, f is 0 and c is 1.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,12 +25,16 @@ __all__ = ["ScalingFit", "fit_scaling"]
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 MOST_SHIFT = 20.0
 """Logits beyond those that would take the least (the greatest) forecast to one half."""
+LEAST_FOR_ENDS = 100
+HIGHEST_FLOOR, LOWEST_CEILING = 0.4, 0.8
+PRIOR = 4.0
+"""Weight, in forecasts, of the prior: log T and s around 0, floor and ceiling around a quarter of their ranges."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingFit:
-    """The temperature and the shift, and the mean negative log-likelihood (nats a forecast) before and after.
+    """Temperature, shift, floor and ceiling, and the mean negative log-likelihood (nats a forecast) before and after.
 
     `reason` is empty for an optimum within the bounds; otherwise it says what kept one from being found.
     """
@@ -35,10 +44,16 @@ class ScalingFit:
     nll_before: float
     nll_after: float
     reason: str = ""
+    floor: float = 0.0
+    ceiling: float = 1.0
+
+    def scaled(self, logits_B: Tensor) -> Tensor:
+        """Return calibrated probabilities of these raw logits."""
+        return self.floor + (self.ceiling - self.floor) * torch.sigmoid(logits_B / self.temperature + self.shift)
 
 
 def fit_scaling(logits_B: Tensor, failed_B: Tensor) -> ScalingFit:
-    """Fit T and s so that sigmoid(logit / T + s) is calibrated.
+    """Fit the scaling so that its probabilities are calibrated.
 
     With fewer than one failure or one success there is no optimum: T stays 1 and s 0, and `reason` says so. The same
     holds for no forecasts at all. Where all logits are zero, s alone is fitted.
@@ -63,7 +78,41 @@ def fit_scaling(logits_B: Tensor, failed_B: Tensor) -> ScalingFit:
     shift = _best_shift(log_temperature, logits_B, failed_B)
     after = _nll(log_temperature, shift, logits_B, failed_B)
     temperature = math.exp(log_temperature)
-    return ScalingFit(temperature, shift, before, after, _explain_bound(temperature, count))
+    fit = ScalingFit(temperature, shift, before, after, _explain_bound(temperature, count))
+    return _with_ends(fit, logits_B, failed_B) if count >= LEAST_FOR_ENDS and not fit.reason else fit
+
+
+def _with_ends(start: ScalingFit, logits_B: Tensor, failed_B: Tensor) -> ScalingFit:
+    """Fit all four by L-BFGS, from an optimum of temperature and shift; that one stays where nothing is gained."""
+    free_4 = torch.tensor(
+        [-math.log(start.temperature), start.shift, -1.0, -1.0], dtype=torch.float64, requires_grad=True
+    )
+    prior_4 = torch.tensor([1.0, 0.1, 0.3, 0.3], dtype=torch.float64)
+    middle_4 = torch.tensor([0.0, 0.0, -1.0, -1.0], dtype=torch.float64)
+    optimizer = torch.optim.LBFGS([free_4], max_iter=200, line_search_fn="strong_wolfe")
+
+    def shape() -> tuple[Tensor, Tensor, Tensor]:
+        floor = HIGHEST_FLOOR * torch.sigmoid(free_4[2])
+        ceiling = 1 - (1 - LOWEST_CEILING) * torch.sigmoid(free_4[3])
+        return floor, ceiling, floor + (ceiling - floor) * torch.sigmoid(logits_B * free_4[0].exp() + free_4[1])
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        prior = PRIOR / len(logits_B) * (prior_4 * (free_4 - middle_4).square()).sum()
+        loss = functional.binary_cross_entropy(shape()[2], failed_B) + prior
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        floor, ceiling, p_B = shape()
+        after = float(functional.binary_cross_entropy(p_B, failed_B))
+        temperature, shift = math.exp(-float(free_4[0])), float(free_4[1])
+    if not math.isfinite(after) or after >= start.nll_after:
+        return start
+    return replace(
+        start, temperature=temperature, shift=shift, floor=float(floor), ceiling=float(ceiling), nll_after=after
+    )
 
 
 def _check(logits_B: Tensor, failed_B: Tensor) -> None:

@@ -17,22 +17,20 @@ from sage_gym.types import Trajectory
 
 __all__ = ["calibrate", "cross_calibrated", "halves", "report_forecasts", "report_while_fitting"]
 
-CROSS_FITTED = "Calibrated in two halves of the tasks, each by the temperature and shift of the other"
-Scaling = Mapping[str, tuple[float, float]]
-"""The temperature and the shift of each place."""
+CROSS_FITTED = "Calibrated in two halves of the tasks, each by the scaling of the other"
+NUMBERS = ("temperature", "shift", "floor", "ceiling")
 
 
 def calibrate(student: Student, played: Sequence[Trajectory]) -> dict[str, float]:
     """Fit both places' scaling on first decisions; the episodes must have been played uncalibrated.
 
     Returns:
-        temperatures and shifts, as metrics; empty without a head.
+        temperatures, shifts, floors and ceilings, as metrics; empty without a head.
     """
     if student.head is None:
         return {}
     fits = _fit(student.head, played)
-    temperatures = {f"forecast/temperature_{place}": temperature for place, (temperature, _) in fits.items()}
-    return temperatures | {f"forecast/shift_{place}": shift for place, (_, shift) in fits.items()}
+    return {f"forecast/{name}_{place}": float(getattr(fit, name)) for name in NUMBERS for place, fit in fits.items()}
 
 
 def cross_calibrated(student: Student, played: Sequence[Trajectory]) -> list[Trajectory]:
@@ -42,12 +40,10 @@ def cross_calibrated(student: Student, played: Sequence[Trajectory]) -> list[Tra
     have been played uncalibrated; the head stays as it was.
     """
     head: Any = student.head
-    temperatures, shifts = head.temperatures.clone(), head.shifts.clone()
+    state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
     half_of = halves(played)
     fits = [_fit(head, [t for t in played if half_of[family_of(t)] != half]) for half in (0, 1)]
-    with torch.no_grad():
-        head.temperatures.copy_(temperatures)
-        head.shifts.copy_(shifts)
+    head.load_state_dict(state)
     return [_scale(t, fits[half_of[family_of(t)]]) for t in played]
 
 
@@ -78,34 +74,34 @@ def report_forecasts(
     return judge_head(played, fitted_on, split=split, fitted_on="select")
 
 
-def _fit(head: Any, played: Sequence[Trajectory]) -> dict[str, tuple[float, float]]:
-    """Calibrate the head on first decisions, and return temperature and shift by place."""
+def _fit(head: Any, played: Sequence[Trajectory]) -> dict[str, Any]:
+    """Calibrate the head on first decisions, and return its scaling by place."""
     judged = [t for t in played if t.turns and not t.is_infrastructure and not t.is_intervened]
     fitted = {}
     for place in ("before", "after"):
         pairs = [(_forecast(t, place), float(not has_succeeded(t))) for t in judged]
         known = [(p, failed) for p, failed in pairs if p is not None]
         logits = torch.logit(torch.tensor([p for p, _ in known], dtype=torch.float64), eps=1e-6)
-        fit = head.calibrate(place, logits, torch.tensor([failed for _, failed in known], dtype=torch.float64))
-        fitted[place] = (float(fit.temperature), float(fit.shift))
+        fitted[place] = head.calibrate(
+            place, logits, torch.tensor([failed for _, failed in known], dtype=torch.float64)
+        )
     return fitted
 
 
-def _scale(trajectory: Trajectory, scaling: Scaling) -> Trajectory:
+def _scale(trajectory: Trajectory, scaling: Mapping[str, Any]) -> Trajectory:
     """Return the trajectory with each forecast calibrated by its place's scaling."""
     turns = []
     for turn in trajectory.turns:
         decision = turn.decision
-        before, after = _scaled(decision.p_fail_before, *scaling["before"]), _scaled(decision.p_fail, *scaling["after"])
+        before, after = _scaled(decision.p_fail_before, scaling["before"]), _scaled(decision.p_fail, scaling["after"])
         turns.append(replace(turn, decision=replace(decision, p_fail_before=before, p_fail=after)))
     return replace(trajectory, turns=tuple(turns))
 
 
-def _scaled(p_fail: float | None, temperature: float, shift: float) -> float | None:
+def _scaled(p_fail: float | None, fit: Any) -> float | None:
     if p_fail is None:
         return None
-    logit = torch.logit(torch.tensor(p_fail, dtype=torch.float64), eps=1e-6)
-    return float(torch.sigmoid(logit / temperature + shift))
+    return float(fit.scaled(torch.logit(torch.tensor(p_fail, dtype=torch.float64), eps=1e-6)))
 
 
 def _has_forecasts(played: Sequence[Trajectory]) -> bool:
