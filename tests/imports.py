@@ -27,7 +27,7 @@ HEAVY = (
     "docker",
     "ray",
 )
-ONE_FILE_EACH = ("docker", "ray", "trl", "vllm", "wandb")
+ONE_FILE_EACH = ("docker", "ray", "tree_sitter", "trl", "vllm", "wandb")
 ENGINE_RULES = {
     "sage_gym.sandbox": OPEN_TO_ALL,
     "sage_gym.rollout": (*OPEN_TO_ALL, "sage_gym.rollout"),

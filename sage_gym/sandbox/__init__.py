@@ -1,0 +1,1 @@
+"""Isolation of what an agent runs: so far the guard, which decides before anything is run."""
