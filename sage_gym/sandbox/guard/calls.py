@@ -78,7 +78,7 @@ class Calls:
 
     def path(self, word: str, scope: Scope) -> str:
         """Return the absolute path that a word names."""
-        word = word.removeprefix("file://")
+        word = re.sub(r"^file:(//)?([^?\uf03f]*).*", r"\2", word)
         if word.startswith("~"):
             name, _, rest = word[1:].partition("/")
             word = f"{self.places.home if not name else f'/home/{name}'}/{rest}"
@@ -108,7 +108,7 @@ class Calls:
         self.found.append(
             Command(
                 tuple(argv), operands, redirects.reads, redirects.writes, feed, code, scope.cwd,
-                tuple(self.path(path, scope) for path in mentions),
+                tuple(self.path(path, scope) for path in mentions), dict(scope.links),
             )
         )  # fmt: skip
         self._network(argv, self.found[-1], scope)
@@ -143,7 +143,7 @@ class Calls:
                 self.note(BOMB)
             return None
         self._active.append(path)
-        printed = self.script(self._files[path], replace(scope.inner(), arguments=tuple(arguments)), feed)
+        printed = self.script(self._files[path], replace(scope.inner(), arguments=tuple(arguments), script=path), feed)
         self._active.pop()
         return printed
 
@@ -260,7 +260,8 @@ def _find(calls: Calls, argv: list[str], scope: Scope, feed: Feed) -> None:
 
 def _xargs(calls: Calls, argv: list[str], scope: Scope, feed: Feed) -> None:
     counts = [int(word) for source in feed.sources if source.program == "seq" for word in source.argv if word.isdigit()]
-    if "-P" in argv and max(counts, default=0) >= 20 * MANY:
+    is_endless = any(source.program == "yes" for source in feed.sources)
+    if "-P" in argv and (is_endless or max(counts, default=0) >= 20 * MANY):
         calls.note(BOMB)
     calls.emit(from_xargs(argv, calls.fed_words(feed)), scope)
 

@@ -61,6 +61,7 @@ PATHS = re.compile(r"""["'`]([~/.][^"'`\n]*|\*)["'`]""")
 SHELL_CALLS = re.compile(
     r"(?:\bsystem|\bexec(?:Sync)?|\bpopen|\bspawn(?:Sync)?|\bpassthru|\bshell_exec|\bos\.execute|\bIO\.popen"
     r"|do shell script|%x|\bqx)\s*[\(\{\[/ ]?\s*" + STRING + r"|\bqx[\{/(]([^})/]*)|%x[\{\(\[]([^\}\)\]]*)|`([^`]+)`"
+    r"|\"([^\"]+)\"\s*\|\s*getline"
 )
 DELETES = re.compile(
     r"\b(unlink|rmtree|remove_tree|rmdir(?:Sync)?|rm(?:Sync)?|rm_rf?|unlinkSync|delete|remove_entry(?:_secure)?|remove_dir|"
@@ -79,9 +80,9 @@ WRITES = re.compile(
 OPENS = re.compile(r"open\s*\(?[^;]*?[\"'](?:>>?|\+>)\s*([^\"',]*)[\"'](?:\s*,\s*[\"']([^\"']+)[\"'])?")
 REDIRECTS = re.compile(r"print[^;}]*?>>?\s*\"([^\"]+)\"")
 FETCHES = re.compile(
-    r"(urlopen|requests\.get|open-uri|URI\.open|https?['\"\)]*\.(?:get|request)|\bget\s*\(\s*['\"]https?:|fetch\(|file_get_contents\(['\"]https?:)"
+    r"(urlopen|requests\.get|open-uri|URI\.open|https?['\"\)]*\.(?:get|request)|\b(?:curl|wget)\b.*getline|\bget\s*\(\s*['\"]https?:|fetch\(|file_get_contents\(['\"]https?:)"
 )
-RUNS_TEXT = re.compile(r"\b(eval|exec|instance_eval|Function|load|vm\.run\w+)\b")
+RUNS_TEXT = re.compile(r"\b(eval|exec|system|instance_eval|Function|load|vm\.run\w+)\b")
 SOCKETS = re.compile(
     r"\b(socket|IO::Socket|TCPSocket|net\.(?:connect|Socket)|fsockopen)\b.*(dup2|/bin/(ba)?sh|spawn|pty|exec|system)",
     re.DOTALL,

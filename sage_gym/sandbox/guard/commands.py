@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sage_gym.sandbox.guard.places import UNKNOWN
@@ -36,6 +37,7 @@ class Command:
         feed: see there.
         code: what an interpreter among them is given to run, when it is no shell.
         cwd: the folder it runs in.
+        links: the symbolic links that were made before.
     """
 
     argv: tuple[str, ...]
@@ -46,6 +48,7 @@ class Command:
     code: str = ""
     cwd: str = ""
     mentions: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def program(self) -> str:

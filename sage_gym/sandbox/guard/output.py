@@ -83,6 +83,7 @@ PRINTERS: dict[str, Callable[[list[str], str], str | None]] = {
     "basename": lambda arguments, _: f"{arguments[0].rstrip('/').rpartition('/')[2]}\n" if arguments else None,
     "dirname": lambda arguments, _: f"{arguments[0].rpartition('/')[0] or '.'}\n" if arguments else None,
     "ls": lambda arguments, _: "\n".join(w for w in arguments if w[:1] != "-") + "\n" if "-d" in arguments else None,
+    "getent": lambda arguments, _: PEOPLE if arguments == ["passwd"] else None,
     "true": lambda *_: "",
     ":": lambda *_: "",
 }
@@ -125,7 +126,21 @@ def _sed(arguments: list[str], text: str) -> str | None:
     return "\n".join(re.sub(old, new.replace("\\/", "/"), line, count=0 if flag else 1) for line in text.split("\n"))
 
 
+PEOPLE = "root:x:0:0:root:/root:/bin/bash\nbob:x:1000:1000::/home/bob:/bin/bash\n"
+"""What a list of the users looks like."""
+
+
+def _grep(arguments: list[str], text: str) -> str | None:
+    if len(arguments) != 1:
+        return None
+    return "".join(f"{line}\n" for line in text.splitlines() if re.search(arguments[0], line))
+
+
 def _cut(arguments: list[str], text: str) -> str | None:
+    fields = re.fullmatch(r"-d ?(.) -f ?(\d+)", " ".join(arguments))
+    if fields:
+        at = int(fields.group(2)) - 1
+        return "\n".join((line.split(fields.group(1)) + [""] * 99)[at] for line in text.splitlines()) + "\n"
     match = re.fullmatch(r"-c\s*(\d+)-(\d*)", " ".join(arguments))
     if match is None:
         return None
@@ -153,6 +168,7 @@ FILTERS: dict[str, Callable[[list[str], str], str | None]] = {
     "tr": _tr,
     "sed": _sed,
     "cut": _cut,
+    "grep": _grep,
     "rot13": lambda _, text: codecs.decode(text, "rot13"),
     "gunzip": _gzip,
     "zcat": _gzip,

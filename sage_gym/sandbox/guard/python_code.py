@@ -58,7 +58,7 @@ class _Reader(ast.NodeVisitor):
     def __init__(self) -> None:
         self.deeds = Deeds()
         self._known: dict[str, str] = {}
-        self._loops = 0
+        self._loops = self._endless = 0
 
     def visit_Assign(self, node: ast.Assign) -> None:
         value = self.text(node.value)
@@ -66,7 +66,10 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_While(self, node: ast.While) -> None:
+        is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
+        self._endless += is_endless
         self._loop(node)
+        self._endless -= is_endless
 
     def visit_For(self, node: ast.For) -> None:
         self._bind(node.target, node.iter)
@@ -78,7 +81,9 @@ class _Reader(ast.NodeVisitor):
         self._loop(node)
 
     def _bind(self, target: ast.expr, source: ast.expr) -> None:
-        if isinstance(target, ast.Name):
+        if isinstance(target, ast.Tuple) and target.elts and isinstance(target.elts[0], ast.Name):  # of os.walk
+            self._known[target.elts[0].id] = self.text(source)
+        elif isinstance(target, ast.Name):
             text = self.text(source)
             self._known[target.id] = text if text.startswith(("/", "~")) else UNKNOWN
 
@@ -95,7 +100,9 @@ class _Reader(ast.NodeVisitor):
         values = [self.text(argument) for argument in node.args]
         is_path = own.startswith(("/", "~", ".", UNKNOWN))
         target = own if is_path else values[0] if values else ""
-        if name in SHELL_NAMES or re.fullmatch(r"(exec|spawn)[lv]\w*", name):
+        if name == "Popen" and self._endless:
+            self.deeds.calls.append([BOMB])
+        elif name in SHELL_NAMES or re.fullmatch(r"(exec|spawn)[lv]\w*", name):
             self._run(node, values, name)
         elif name in ("exec", "eval") and values:
             self._run_text(values[0])
@@ -121,6 +128,8 @@ class _Reader(ast.NodeVisitor):
             calls.append([TWO_PATHS[name], *([target, values[0]] if is_path else values[:2])])
         elif name in CHANGERS:
             calls.append([*CHANGERS[name], target])
+        elif name in ("write", "add") and values and values[0].startswith(("/", "~")):  # to an archive
+            calls.append(["cat", values[0]])
         elif name in LISTERS:
             calls.append(["ls", target])
 
@@ -200,6 +209,8 @@ def _indexed(reader: _Reader, node: ast.Subscript) -> str:
 
 
 def _attribute(reader: _Reader, node: ast.Attribute) -> str:
+    if node.attr == "sep" and reader.text(node.value) == "os":
+        return "/"
     return FETCHED if reader.text(node.value) == FETCHED else UNKNOWN
 
 

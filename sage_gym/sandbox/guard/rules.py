@@ -95,7 +95,9 @@ class Match(BaseModel):
     def _has_operand(self, command: Command, places: Places) -> bool:
         if self.value is not None:
             found = [w.removeprefix(self.value) for w in command.argv[1:] if w.startswith(self.value)]
-            return bool(_kinds([places.absolute(path, command.cwd) for path in found], places) & self.operands)
+            return bool(
+                _kinds([places.absolute(path, command.cwd, command.links) for path in found], places) & self.operands
+            )
         operands = command.operands[self.skip :]
         return bool(_kinds(operands[-1:] if self.last else operands, places) & self.operands)
 

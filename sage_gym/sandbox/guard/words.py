@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from sage_gym.sandbox.guard.places import UNKNOWN, quoted
@@ -33,11 +33,16 @@ class Scope:
     aliases: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    script: str = "bash"
 
     def inner(self) -> Scope:
         """Return a copy, as a subshell has it."""
-        return Scope(
-            self.cwd, dict(self.variables), dict(self.functions), dict(self.aliases), dict(self.links), self.arguments
+        return replace(
+            self,
+            variables=dict(self.variables),
+            functions=dict(self.functions),
+            aliases=dict(self.aliases),
+            links=dict(self.links),
         )
 
     def value(self, name: str) -> str | None:
@@ -48,7 +53,7 @@ class Scope:
             return str(len(self.arguments))
         if name.isdigit():
             index = int(name)
-            return ("bash", *self.arguments)[index] if index <= len(self.arguments) else None
+            return (self.script, *self.arguments)[index] if index <= len(self.arguments) else None
         if name in ("?", "$", "!", "-", "_", "RANDOM", "SECONDS", "LINENO"):
             return UNKNOWN
         if name == "PWD":
