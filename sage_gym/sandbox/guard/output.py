@@ -66,7 +66,7 @@ def _printf(arguments: list[str], cwd: str) -> str | None:
 
 def _seq(arguments: list[str], cwd: str) -> str | None:
     del cwd
-    if not arguments or len(arguments) > 2 or not all(a.lstrip("-").isdigit() for a in arguments):
+    if not arguments or len(arguments) > 2 or not all(a.lstrip("-").isdecimal() for a in arguments):
         return None
     first, last = (1, int(arguments[0])) if len(arguments) == 1 else (int(arguments[0]), int(arguments[1]))
     return "\n".join(map(str, range(first, min(last, first + 50) + 1))) + "\n"

@@ -150,7 +150,7 @@ class _Walk:
         ends = [c for c in node.named_children if c.type != "file_descriptor"]
         operator = next((c.type for c in node.children if not c.is_named), "")
         words = [word for end in ends for word in expand(end, scope, self._substitution)]
-        if operator in (">&", "<&") and all(word.isdigit() or word == "-" for word in words):
+        if operator in (">&", "<&") and all(word.isdecimal() or word == "-" for word in words):
             return Redirects()
         paths = tuple(self.calls.path(word, scope) for word in words)
         if not operator.startswith("<"):

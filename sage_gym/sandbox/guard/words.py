@@ -51,7 +51,7 @@ class Scope:
             return " ".join(self.arguments)
         if name == "#":
             return str(len(self.arguments))
-        if name.isdigit():
+        if name.isdecimal():
             index = int(name)
             return (self.script, *self.arguments)[index] if index <= len(self.arguments) else None
         if name in ("?", "$", "!", "-", "_", "RANDOM", "SECONDS", "LINENO"):
@@ -228,7 +228,7 @@ def _plain(data: bytes) -> str:
 
 def _arithmetic(source: str) -> str:
     inside = source.removeprefix("$((").removesuffix("))").strip()
-    return inside if inside.isdigit() else UNKNOWN
+    return inside if inside.isdecimal() else UNKNOWN
 
 
 TEXTS: dict[str, Callable[[str], str]] = {
