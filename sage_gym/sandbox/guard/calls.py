@@ -259,7 +259,8 @@ def _find(calls: Calls, argv: list[str], scope: Scope, feed: Feed) -> None:
 
 
 def _xargs(calls: Calls, argv: list[str], scope: Scope, feed: Feed) -> None:
-    counts = [int(word) for source in feed.sources if source.program == "seq" for word in source.argv if word.isdecimal()]
+    sequences = [source.argv for source in feed.sources if source.program == "seq"]
+    counts = [int(word) for argv in sequences for word in argv if word.isdecimal()]
     is_endless = any(source.program == "yes" for source in feed.sources)
     if "-P" in argv and (is_endless or max(counts, default=0) >= 20 * MANY):
         calls.note(BOMB)
