@@ -30,3 +30,11 @@ def sage_gym_data() -> Path:
     if IS_CI:
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """Sum in one order, so that two trainings can be compared to the last bit."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -26,9 +26,7 @@ from tests.nano_toys import play, tiny_student
 HARM = BaselineGate(second_moment=1.0, change=0.5)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def played(student: CausalLM, episodes: int = 4) -> list[Trajectory]:

@@ -31,10 +31,7 @@ from tests.trainer_toys import (
     weights_of,
 )
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_loop_takes_exactly_the_planned_steps_in_their_order() -> None:

@@ -155,4 +155,5 @@ class World:
     """Splits that successive lines are dealt to, over and over."""
     is_dealt_by_shelf: bool = False
     """Whether the lines of a shelf's families are dealt together, first lines first, so that each split has about the
-    same share of hard and easy products; otherwise each family's alone, from one place later than the last's."""
+    same share of hard and easy products; otherwise each family's alone, from one place later than the last's, as in the
+    shop that sage-nano was taught in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -95,7 +96,7 @@ class Calls:
         argv = [unquoted(word) for word in marked]
         name = argv[0]
         if name in scope.aliases:
-            return self.script(" ".join([scope.aliases.pop(name), *map(_quote, argv[1:])]), scope, feed)
+            return self.script(f"{scope.aliases.pop(name)} {shlex.join(argv[1:])}", scope, feed)
         if name in scope.functions:
             self.touch(redirects, scope)
             return self._function(name, argv[1:], scope, feed)
@@ -299,7 +300,3 @@ RUNNERS: dict[str, Callable[[Calls, list[str], Scope, Feed], None]] = {
     "make": _make,
     "gmake": _make,
 }
-
-
-def _quote(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,6 @@ from sage_gym.sandbox.guard.commands import Command
 from sage_gym.sandbox.guard.places import Places
 from sage_gym.sandbox.guard.rules import Action, Rule, read_rules
 from sage_gym.sandbox.guard.shell import commands_of, is_readable
-from sage_gym.sandbox.guard.wrappers import SHELLS
 
 __all__ = ["Guard", "Verdict"]
 
@@ -57,7 +57,7 @@ class Guard:
             command: text for a shell, or the words of one call.
             cwd: the folder it would run in, by default the workspace.
         """
-        text = command if isinstance(command, str) else " ".join(map(_quoted, command))
+        text = command if isinstance(command, str) else shlex.join(command)
         verdicts = [self._of(call) for call in commands_of(text, self.places, cwd)]
         for action in ("deny", "ask"):
             for verdict in verdicts:
@@ -70,7 +70,3 @@ class Guard:
             if rule.holds(command, self.places):
                 return Verdict(rule.action, rule.name, rule.reason, command.told()[:MOST_TOLD])
         return Verdict()
-
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'" if word not in SHELLS else word

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -36,7 +35,6 @@ class Match(BaseModel):
         code: found in the code that an interpreter is given, or in what it reads from its input.
         operands: one of its operands is of such a kind; `last` looks at the last alone, `skip` leaves out the first.
         names: one of its operands, or of the paths inside its other words, is of such a kind.
-        unless_operands: no operand is of such a kind.
         value: an argument's part behind this prefix (`of=`) is of one of the kinds `operands`.
         writes: it is redirected to such a place.
         reads: it is redirected from such a place.
@@ -54,7 +52,6 @@ class Match(BaseModel):
     code: str | None = None
     operands: frozenset[Kind] = frozenset()
     names: frozenset[Kind] = frozenset()
-    unless_operands: frozenset[Kind] = frozenset()
     last: bool = False
     skip: int = Field(default=0, ge=0)
     value: str | None = None
@@ -85,7 +82,6 @@ class Match(BaseModel):
             and (self.code is None or bool(re.search(self.code, command.code, re.DOTALL)))
             and (not self.operands or self._has_operand(command, places))
             and not (self.names and not _kinds((*command.operands, *command.mentions), places) & self.names)
-            and not (self.unless_operands and _kinds(command.operands, places) & self.unless_operands)
             and (not self.writes or bool(_kinds(command.writes, places) & self.writes))
             and (not self.reads or bool(_kinds(command.reads, places) & self.reads))
             and (not self.feeds or any(_is_one_of(c.program, self.feeds) for c in command.upstream()))
@@ -130,11 +126,6 @@ class RuleFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rules: tuple[Rule, ...]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The rules' names, in order."""
-        return tuple(rule.name for rule in self.rules)
 
 
 def read_rules(path: Path | None = None) -> tuple[Rule, ...]:

@@ -42,7 +42,6 @@ WRAPPERS: dict[str, tuple[str, int]] = {
     "pkexec": ("--user", 0),
     "coproc": ("", 0),
     "systemd-run": ("-p -u --unit", 0),
-    "then": ("", 0),
 }
 XARGS_VALUES = frozenset(["-I", "-n", "-P", "-L", "-d", "-s", "-E", "-a", "--max-args", "--max-procs", "--delimiter"])
 PARALLEL_VALUES = frozenset({"-j", "--jobs", "-a", "-I", "--colsep", "-N"})
