@@ -13,9 +13,14 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DeadlineError",
+    "EngineAbsentError",
+    "ImageError",
     "InfrastructureError",
     "RecordError",
     "SageGymError",
+    "SandboxClosedError",
+    "SandboxFileError",
+    "SandboxLostError",
     "TaskKeyError",
     "TooManyFailuresError",
     "UnknownNameError",
@@ -76,6 +81,26 @@ class InfrastructureError(SageGymError, RuntimeError):
 
 class DeadlineError(InfrastructureError, TimeoutError):
     """A wait that outlived its deadline."""
+
+
+class SandboxLostError(InfrastructureError, ConnectionError):
+    """A sandbox that ended, or stopped to answer, without having been asked to."""
+
+
+class SandboxClosedError(SageGymError, ValueError):
+    """A sandbox that is used after `close`."""
+
+
+class SandboxFileError(SageGymError, OSError):
+    """A file of a sandbox that is missing, out of bounds, a link, too large, or for which there is no room."""
+
+
+class EngineAbsentError(SageGymError, ConnectionError):
+    """No container engine answers, or it refuses; says what was tried."""
+
+
+class ImageError(SageGymError, LookupError):
+    """An image that the engine does not have; gives the commands that would make or pull it."""
 
 
 class TooManyFailuresError(SageGymError, RuntimeError):

@@ -1,0 +1,43 @@
+"""What a backend is known not to hold, by the check's name, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["KNOWN_GAPS"]
+
+NO_PROCESS = "runs no process"
+NO_FILE_SYSTEM = "has no file system, only names and contents"
+NO_BOUNDARY = "is no security boundary: commands are this machine's, under the same user"
+PER_PROCESS = "the system keeps the limit for each process, not for all together"
+
+_NO_PROCESS = (
+    "signal_is_128_and_its_number", "zero_byte_in_an_argument_is_refused", "timeout_keeps_what_was_written",
+    "timeout_ends_children", "timeout_ends_daemons", "timeout_lets_the_others_be",
+    "background_processes_live_on", "memory_is_limited", "memory_kill_is_said", "scratch_memory_is_limited",
+    "processes_are_limited", "fork_bomb_is_an_outcome", "fork_bomb_left_behind_is_an_outcome",
+    "kernel_files_are_read_only", "there_is_no_network", "there_are_no_capabilities", "privileged_calls_fail",
+    "runner_is_out_of_reach", "killing_everything_is_an_outcome", "sandboxes_do_not_meet",
+    "reset_ends_processes", "reset_ends_commands_under_way", "reset_removes_shared_memory",
+    "killed_in_the_middle_is_infrastructure", "time_to_live_ends_it", "hostile_archive_stays_inside",
+)  # fmt: skip
+_NO_FILE_SYSTEM = (
+    "file_that_is_no_program_is_126", "missing_folder_is_said", "mode_is_kept",
+    "links_are_not_followed_in_reading", "links_are_not_followed_in_writing", "changing_links_do_not_lead_out",
+    "pipes_do_not_hold_up_the_reader", "full_disk_is_an_outcome", "reset_is_as_fresh_as_new",
+)  # fmt: skip
+_NO_BOUNDARY = (
+    "root_is_read_only", "kernel_files_are_read_only", "there_is_no_network", "there_are_no_capabilities",
+    "privileged_calls_fail", "runner_is_out_of_reach", "killing_everything_is_an_outcome",
+    "sandboxes_do_not_meet", "processes_are_limited", "fork_bomb_is_an_outcome",
+    "fork_bomb_left_behind_is_an_outcome", "reset_removes_shared_memory", "reset_is_as_fresh_as_new",
+    "hostile_archive_stays_inside",
+)  # fmt: skip
+KNOWN_GAPS: Mapping[str, Mapping[str, str]] = {
+    "docker": {},
+    "local": {
+        **dict.fromkeys(_NO_BOUNDARY, NO_BOUNDARY),
+        **dict.fromkeys(("memory_kill_is_said", "scratch_memory_is_limited"), PER_PROCESS),
+    },
+    "stub": {**dict.fromkeys(_NO_PROCESS, NO_PROCESS), **dict.fromkeys(_NO_FILE_SYSTEM, NO_FILE_SYSTEM)},
+}

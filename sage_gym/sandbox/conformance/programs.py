@@ -1,0 +1,155 @@
+"""The Python programs that checks run inside a sandbox."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ATTACH_EVERYWHERE",
+    "BOMB_IN_THE_BACKGROUND",
+    "CALL_WITH_PRIVILEGE",
+    "COUNT_ARGUMENT",
+    "DAEMON",
+    "FILL_DISK",
+    "FORK_BOMB",
+    "HOSTILE_ARCHIVE",
+    "MANY_PROCESSES",
+    "NETWORK",
+    "SWAP_FOLDER_AND_LINK",
+]
+
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execvp("sleep", ["sleep", "4244"])
+    os._exit(0)
+time.sleep(60)
+"""
+
+COUNT_ARGUMENT = """
+import os, sys
+count = 0
+for name in filter(str.isdigit, os.listdir("/proc")):
+    if int(name) != os.getpid():
+        try:
+            count += sys.argv[1].encode() in open(f"/proc/{name}/cmdline", "rb").read().split(b"\\0")
+        except OSError:
+            pass
+print(count)
+"""
+"""Counts the living processes that have a word among their arguments."""
+
+FORK_BOMB = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+
+BOMB_IN_THE_BACKGROUND = """
+import os
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass
+"""
+
+MANY_PROCESSES = """
+import os
+count = 0
+try:
+    while count < 500:
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", "5"])
+        count += 1
+except OSError:
+    pass
+print(count)
+"""
+
+FILL_DISK = """
+with open("fill", "wb") as file:
+    file.write(b"x" * 50_000_000)
+"""
+
+SWAP_FOLDER_AND_LINK = """
+import os, shutil, time
+end = time.time() + 3
+while time.time() < end:
+    os.makedirs("swapped", exist_ok=True)
+    os.rename("swapped", "aside")
+    os.symlink("/tmp", "swapped")
+    os.unlink("swapped")
+    shutil.rmtree("aside")
+"""
+
+HOSTILE_ARCHIVE = """
+import io, tarfile
+archive = tarfile.open("hostile.tar", "w")
+for name, target in (
+    ("../../../../etc/planted", ""), ("/usr/planted", ""), ("link", "/etc"), ("link/planted", ""),
+    ("far", "../../../usr"), ("far/planted", ""),
+):
+    member = tarfile.TarInfo(name)
+    if target:
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        archive.addfile(member)
+    else:
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b"x"))
+archive.close()
+for member in tarfile.open("hostile.tar"):
+    try:
+        tarfile.open("hostile.tar").extract(member, "out")
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+NETWORK = """
+import os, socket
+print(sorted(os.listdir("/sys/class/net")))
+try:
+    socket.create_connection(("1.1.1.1", 53), 3)
+    print("a way out")
+except OSError:
+    pass
+for family, kind in ((socket.AF_INET, socket.SOCK_RAW), (socket.AF_PACKET, socket.SOCK_RAW)):
+    try:
+        socket.socket(family, kind, 1)
+        print("a raw socket")
+    except OSError:
+        pass
+"""
+
+CALL_WITH_PRIVILEGE = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+answers = {
+    "mount": libc.mount(b"none", b"/tmp", b"tmpfs", 0, b""),
+    "unshare users": libc.unshare(0x10000000),
+    "unshare network": libc.unshare(0x40000000),
+    "chroot": libc.chroot(b"/tmp"),
+    "setuid": libc.setuid(0),
+    "trace the runner": libc.ptrace(16, 1, 0, 0),
+    "bpf": libc.syscall(321, 0, 0, 0),
+    "init_module": libc.syscall(175, 0, 0, 0),
+    "keyctl": libc.syscall(250, 0, 0, 0, 0),
+    "swapon": libc.swapon(b"/tmp/x", 0),
+    "sethostname": libc.sethostname(b"x", 1),
+    "mknod": libc.mknod(b"/tmp/disk", 0o60666, 0x800),
+    "set the clock": libc.clock_settime(0, ctypes.create_string_buffer(16)),
+}
+print([name for name, answer in answers.items() if answer >= 0])
+"""
+"""The numbers are x86-64's; elsewhere they are calls that fail as well, or are not there."""
+
+ATTACH_EVERYWHERE = """
+import ctypes
+libc = ctypes.CDLL(None)
+print(libc.shmget(4711, 4096, 0o1666), libc.msgget(4712, 0o1666), libc.semget(4713, 1, 0o1666))
+"""

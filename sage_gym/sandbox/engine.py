@@ -1,0 +1,224 @@
+"""The container engine, reached through the `docker` SDK; no other module imports it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from sage_gym.errors import EngineAbsentError, ImageError, SandboxLostError
+from sage_gym.sandbox.protocol import Limits
+
+__all__ = ["Attached", "Engine", "Owned", "connect"]
+
+TIMEOUT_S = 60
+FRAME = struct.Struct(">BxxxI")
+"""Docker's attach protocol: the stream (1 stdout, 2 stderr), three empty bytes, the length."""
+STDERR = 2
+CHUNK_BYTES = 1 << 16
+USER = "1000:1000"
+OWN_PROCESSES = 8
+"""The runner and the keepers of a few commands at a time, beside the commands' own."""
+TINY_SCRATCH_MIB = 8
+FAULTS = (DockerException, requests.RequestException, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A container of ours, as the engine lists it."""
+
+    id: str
+    labels: Mapping[str, str]
+    state: str
+
+
+class Attached:
+    """A container's standard streams over the attach socket."""
+
+    def __init__(self, connection: socket.socket, response: Any) -> None:
+        self._socket = connection
+        self._response = response  # its end would close the socket
+        self._socket.settimeout(None)
+
+    def send(self, message: bytes) -> None:
+        """Send all of it."""
+        self._socket.sendall(message)
+
+    def receive(self) -> Iterator[tuple[bool, bytes]]:
+        """Give what the container writes."""
+        buffer = bytearray()
+        while received := self._socket.recv(CHUNK_BYTES):
+            buffer += received
+            while len(buffer) >= FRAME.size:
+                stream, size = FRAME.unpack_from(buffer)
+                if len(buffer) < FRAME.size + size:
+                    break
+                yield stream == STDERR, bytes(buffer[FRAME.size : FRAME.size + size])
+                del buffer[: FRAME.size + size]
+
+    def close(self) -> None:
+        """End the connection; the engine then ends the container's standard input."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._response.close()
+
+
+class Engine:
+    """A connection to a container engine.
+
+    Args:
+        client: of the SDK.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def require_image(self, image: str) -> None:
+        """Return if the engine has an image.
+
+        Raises:
+            ImageError: it has not; says which commands would make or pull it.
+        """
+        try:
+            self._client.images.get(image)
+        except ImageNotFound:
+            raise ImageError(
+                f"the engine has no image {image!r}; make it with `python -m sage_gym.sandbox image {image}`, "
+                f"or pull it with `docker pull {image}`"
+            ) from None
+        except FAULTS as error:
+            raise _gone(error) from error
+
+    def start(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        limits: Limits,
+        scratch: Mapping[str, int],
+        workspace: str,
+        has_network: bool,
+        labels: Mapping[str, str],
+    ) -> tuple[str, Attached]:
+        """Start a container that removes itself when it ends; return its id and its standard streams.
+
+        Args:
+            image: name of an image that the engine has.
+            command: what its first process is, in place of the image's own.
+            limits: kept by the kernel.
+            scratch: folder → mode of what can be written, in memory; the rest cannot.
+            workspace: folder to start in.
+            has_network: whether it may reach any.
+            labels: to find it by.
+
+        Raises:
+            ImageError: there is no such image.
+            SandboxLostError: the engine refused or is gone.
+        """
+        api = self._client.api
+        identifier = ""
+        try:
+            identifier = api.create_container(
+                image,
+                entrypoint=list(command),
+                command=[],
+                stdin_open=True,
+                user=USER,
+                working_dir=workspace,
+                labels=dict(labels),
+                host_config=api.create_host_config(**_confinement(limits, scratch, has_network)),
+            )["Id"]
+            response = api.attach_socket(identifier, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            api.start(identifier)
+        except ImageNotFound:
+            self.require_image(image)
+            raise
+        except FAULTS as error:
+            if identifier:
+                self.remove(identifier)
+            raise _gone(error) from error
+        return identifier, Attached(response._sock, response)
+
+    def remove(self, identifier: str) -> None:
+        """End and remove a container, if it is still there."""
+        try:
+            self._client.api.remove_container(identifier, force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != 409:  # its removal is under way
+                raise _gone(error) from error
+        except FAULTS as error:
+            raise _gone(error) from error
+
+    def owned(self, label: str) -> list[Owned]:
+        """List the containers, ended ones included, that carry a label."""
+        try:
+            found = self._client.api.containers(all=True, filters={"label": label})
+        except FAULTS as error:
+            raise _gone(error) from error
+        return [Owned(each["Id"], each["Labels"], each["State"]) for each in found]
+
+    def import_image(self, archive: Iterator[bytes], image: str, changes: Sequence[str]) -> None:
+        """Make an image of a file system's tar archive."""
+        repository, _, tag = image.partition(":")
+        try:
+            self._client.api.import_image_from_data(
+                archive, repository=repository, tag=tag or "latest", changes=changes
+            )
+        except FAULTS as error:
+            raise _gone(error) from error
+
+
+@cache
+def connect() -> Engine:
+    """Connect to the engine that `$DOCKER_HOST`, or else the system's socket, names.
+
+    Raises:
+        EngineAbsentError: none answers there; says what was tried.
+    """
+    try:
+        client = docker.from_env(timeout=TIMEOUT_S)
+        client.ping()
+    except FAULTS as error:
+        tried = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        raise EngineAbsentError(
+            f"expected a container engine at {tried}, got: {error}. Start it (`systemctl start docker`, or "
+            "`dockerd` as root), or name another with DOCKER_HOST; what does not ask for docker runs without it"
+        ) from error
+    return Engine(client)
+
+
+def _confinement(limits: Limits, scratch: Mapping[str, int], has_network: bool) -> dict[str, Any]:
+    """Return the host configuration: nothing that a command needs not."""
+    user, _, group = USER.partition(":")
+    size = f"size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},uid={user},gid={group}"
+    return {
+        "auto_remove": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "read_only": True,
+        "network_mode": "bridge" if has_network else "none",
+        "ipc_mode": "private",
+        "shm_size": TINY_SCRATCH_MIB << 20,
+        "mem_limit": limits.memory_mib << 20,
+        "memswap_limit": limits.memory_mib << 20,
+        "nano_cpus": int(limits.cpus * 1e9),
+        "pids_limit": limits.processes + OWN_PROCESSES,
+        "log_config": {"Type": "none"},
+        "ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "msgqueue", "Soft": 0, "Hard": 0}],
+        "tmpfs": {folder: f"rw,exec,nosuid,nodev,mode={mode:o},{size}" for folder, mode in scratch.items()},
+    }
+
+
+def _gone(error: Exception) -> SandboxLostError:
+    return SandboxLostError(f"the container engine refused or is gone: {error}")
