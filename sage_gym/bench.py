@@ -2,7 +2,7 @@
 
 Every environment folder may offer `bench.run(...) -> Mapping[str, float | int | str]`: what was measured, units in
 the names, in the order to be shown. Its keyword arguments are the keys of `env.*`. `measure=training` measures what
-each loss of training costs instead.
+each loss of training costs instead, `sandbox=docker` what sandboxes do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def main(words: list[str] | None = None) -> int:
     """Run one benchmark, print its table and return the process's exit status."""
     config = read_or_exit(BENCH, words)
     console = Console(highlight=False)
+    if config.sandbox is not None:
+        return _measure_sandboxes(config.sandbox, console)
     subject = config.env.name if config.measure == "environment" else f"training of {config.policy.name}"
     console.print(f"{subject} on {platform.machine()}, Python {platform.python_version()}")
     try:
@@ -49,17 +51,37 @@ def _measure(config: BenchConfig) -> Mapping[str, float | int | str]:
     return run(make_policy(config.policy), lambda: make_environment(config.env), **config.training.model_dump())
 
 
+def _measure_sandboxes(backend: str, console: Console) -> int:
+    from sage_gym.sandbox.bench import run
+
+    try:
+        measured = run(backend)
+    except SageGymError as error:
+        print(error, file=sys.stderr)
+        return 2
+    columns = Table("ms, medians", *measured)
+    for column in columns.columns[1:]:
+        column.justify = "right"
+    for name in next(iter(measured.values())):
+        columns.add_row(name, *(_written(found[name]) for found in measured.values()))
+    console.print(f"sandboxes on {platform.machine()}, Python {platform.python_version()}")
+    console.print(columns)
+    return 0
+
+
 def table(measured: Mapping[str, float | int | str]) -> Table:
     """Return the measurements as a table of two columns."""
     result = Table("measured", "value")
     result.columns[1].justify = "right"
     for name, value in measured.items():
-        result.add_row(name, value if isinstance(value, str) else _rounded(value))
+        result.add_row(name, _written(value))
     return result
 
 
-def _rounded(value: float) -> str:
+def _written(value: float | int | str) -> str:
     """Write four significant digits, thousands grouped."""
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.4g}'):,}"
 
 

@@ -49,7 +49,7 @@ PLAY = Command(
 BENCH = Command(
     "sage_gym.bench",
     BenchConfig,
-    "Measure an environment's speed and memory, or what training costs.",
+    "Measure an environment's speed and memory, what training costs, or what sandboxes cost.",
     {"env": find_bench, "policy": find_policy},
-    ("env=webshop", "measure=training", "measure=training training.repetitions=15"),
+    ("env=webshop", "measure=training", "measure=training training.repetitions=15", "sandbox=docker"),
 )

@@ -87,6 +87,8 @@ class BenchConfig(Section):
 
     measure: Literal["environment", "training"] = "environment"
     """The environment's own benchmark, or what each loss of training costs on episodes played in it."""
+    sandbox: Literal["docker", "local", "stub"] | None = None
+    """Measure sandboxes instead: `docker` and what follows it, `local` where there is no container engine."""
     env: Component = Component(name="webshop")
     """The environment; its other keys are arguments of the environment's own benchmark."""
     policy: Component = Component(name="nano")

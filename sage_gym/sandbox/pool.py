@@ -36,7 +36,8 @@ class SandboxPool:
             raise ValueError(f"expected 0 <= ready <= most and most >= 1, got ready {ready}, most {most}")
         self._start, self._ready, self._most = start, ready, most
         self._idle: deque[Sandbox] = deque()
-        self._lent: set[int] = set()
+        self._lent: dict[int, Sandbox] = {}
+        self._refreshed: dict[int, Sandbox] = {}
         self._starting = 0
         self._waiting = 0
         self._failure: Exception | None = None
@@ -68,13 +69,19 @@ class SandboxPool:
                 return sandbox
 
     def give_back(self, sandbox: Sandbox) -> None:
-        """Let another have it, once it has been made fresh; one that cannot be is replaced. Does not wait."""
+        """Let another have it, once it has been made fresh; one that cannot be is replaced. Does not wait.
+
+        Raises:
+            ValueError: this pool has not lent it, or has it back already.
+        """
         with self._changed:
-            is_ours = id(sandbox) in self._lent and not self._is_closed
-        if is_ours:
-            self._workers.submit(self._refresh, sandbox)
-        else:
-            sandbox.close()
+            if self._lent.pop(id(sandbox), None) is None:
+                raise ValueError("expected a sandbox that this pool has lent, got one that it has not, or has back")
+            if not self._is_closed:
+                self._refreshed[id(sandbox)] = sandbox
+                self._workers.submit(self._refresh, sandbox)
+                return
+        sandbox.close()
 
     @contextmanager
     def lend(self, timeout_s: float = 120.0) -> Iterator[Sandbox]:
@@ -94,8 +101,9 @@ class SandboxPool:
             self._changed.notify_all()
         self._workers.shutdown(wait=True, cancel_futures=True)
         with self._changed:
-            idle += self._idle
+            idle += [*self._idle, *self._refreshed.values()]
             self._idle.clear()
+            self._refreshed.clear()
         for sandbox in idle:
             sandbox.close()
         self._pings.join()
@@ -115,14 +123,14 @@ class SandboxPool:
                 while not self._idle:
                     if self._is_closed:
                         raise SandboxClosedError("expected an open pool, got one that was closed")
-                    if self._failure is not None and not self._starting:
+                    if self._failure is not None and not self._starting and not self._refreshed:
                         raise self._failure
                     if not self._changed.wait(until - monotonic()):
                         raise DeadlineError(
                             f"no sandbox came free within {timeout_s:.0f} s: {len(self._lent)} of {self._most} are lent"
                         )
                 sandbox = self._idle.popleft()
-                self._lent.add(id(sandbox))
+                self._lent[id(sandbox)] = sandbox
             finally:
                 self._waiting -= 1
             self._fill()
@@ -132,8 +140,8 @@ class SandboxPool:
         """Start as many as are wanted and may be; called with the lock held."""
         while (
             not self._is_closed
-            and len(self._idle) + self._starting < self._ready + self._waiting
-            and len(self._idle) + self._starting + len(self._lent) < self._most
+            and (coming := len(self._idle) + self._starting + len(self._refreshed)) < self._ready + self._waiting
+            and coming + len(self._lent) < self._most
         ):
             self._starting += 1
             self._workers.submit(self._add)
@@ -160,14 +168,15 @@ class SandboxPool:
             self._drop(sandbox)
             return
         with self._changed:
-            self._lent.discard(id(sandbox))
+            del self._refreshed[id(sandbox)]
             self._idle.append(sandbox)
             self._changed.notify_all()
 
     def _drop(self, sandbox: Sandbox) -> None:
         sandbox.close()
         with self._changed:
-            self._lent.discard(id(sandbox))
+            self._lent.pop(id(sandbox), None)
+            self._refreshed.pop(id(sandbox), None)
             self._fill()
             self._changed.notify_all()
 
@@ -183,13 +192,13 @@ class SandboxPool:
                     if self._is_closed or not self._idle:
                         break
                     sandbox = self._idle.pop()
-                    self._lent.add(id(sandbox))
+                    self._lent[id(sandbox)] = sandbox
                 try:
                     sandbox.ping()
                 except SageGymError:
                     self._drop(sandbox)
                 else:
                     with self._changed:
-                        self._lent.discard(id(sandbox))
+                        self._lent.pop(id(sandbox), None)
                         self._idle.appendleft(sandbox)
                         self._changed.notify_all()

@@ -17,7 +17,7 @@ class Limits(BaseModel):
 
     Args:
         timeout_s: wall-clock of a command for which no other is asked.
-        memory_mib: memory, scratch files included.
+        memory_mib: memory of its processes; the room for scratch files, which lie in memory too, comes on top.
         cpus: processor time, in cores.
         processes: living at a time.
         output_bytes: kept of what a command writes, for each of stdout and stderr; the rest is counted.

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["runner_command"]
 
-MODULES = ("frames", "capture", "processes", "memory", "files", "keeper", "runner")
+MODULES = ("frames", "capture", "processes", "memory", "files", "commands", "runner")
 """Each after those that it imports."""
 BOOT = """
 import json, sys

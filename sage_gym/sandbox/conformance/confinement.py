@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from sage_gym.sandbox.conformance.programs import (
     BOMB_IN_THE_BACKGROUND,
     CALL_WITH_PRIVILEGE,
@@ -9,7 +11,7 @@ from sage_gym.sandbox.conformance.programs import (
     MANY_PROCESSES,
     NETWORK,
 )
-from sage_gym.sandbox.conformance.subject import Check, Subject, expect, python, shell
+from sage_gym.sandbox.conformance.subject import Check, Subject, expect, is_running, python, shell
 
 __all__ = ["CHECKS"]
 
@@ -39,7 +41,7 @@ def memory_kill_is_said(subject: Subject) -> None:
 def scratch_memory_is_limited(subject: Subject) -> None:
     """Files in every scratch folder at once do not end the sandbox."""
     fill = "for f in /workspace/a /tmp/a /var/tmp/a /dev/shm/a; do head -c 400000000 /dev/zero > $f; done"
-    with subject.open(memory_mib=128, scratch_mib=128) as sandbox:
+    with subject.open(memory_mib=32, scratch_mib=64) as sandbox:
         shell(sandbox, fill)
         sandbox.reset()
         expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
@@ -124,10 +126,14 @@ def runner_is_out_of_reach(subject: Subject) -> None:
 def killing_everything_is_an_outcome(subject: Subject) -> None:
     """A command that kills all that it may is answered, and the next one runs."""
     with subject.open() as sandbox:
-        result = shell(sandbox, "kill -9 -1")
-        expect(result.exit_code == 137, "137", result)
-        result = shell(sandbox, "kill -STOP -1", 1.0)
-        expect(result.exit_code == 137, "137", result)
+        with ThreadPoolExecutor(1) as threads:
+            other = threads.submit(sandbox.exec, ["sleep", "60"], 60)
+            while not is_running(sandbox, "60", patience_s=0):
+                pass
+            shell(sandbox, "kill -9 -1")
+            expect(other.result(10).exit_code == 137, "137", other.result())
+        result = shell(sandbox, "sleep 60 & kill -STOP -1; wait", 1.0)
+        expect(result.exit_code == 137 and result.is_timed_out, "a time-out", result)
         expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
 
 

@@ -65,9 +65,9 @@ def python(sandbox: Sandbox, text: str, timeout_s: float | None = None) -> Resul
     return sandbox.exec(["python3", "-c", text], timeout_s)
 
 
-def is_running(sandbox: Sandbox, mark: str) -> bool:
-    """Whether a process with this word among its arguments lives; waits a little for it to end."""
-    until = time.monotonic() + PATIENCE_S
+def is_running(sandbox: Sandbox, mark: str, patience_s: float = PATIENCE_S) -> bool:
+    """Whether a process with this word among its arguments lives; waits for it to end."""
+    until = time.monotonic() + patience_s
     while True:
         counted = sandbox.exec(["python3", "-c", COUNT_ARGUMENT, mark])
         expect(counted.is_ok, "a count of processes", counted)

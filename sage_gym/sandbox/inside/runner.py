@@ -9,33 +9,23 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import selectors
 import signal
 import time
 
 from . import files, memory
 from .capture import CHUNK_BYTES
+from .commands import Command, NotStartedError, refusal
 from .frames import Frames, pack
-from .keeper import keep
-from .processes import adopt_orphans, hide, kill_descendants, reap
+from .processes import FIRST_MARK, adopt_orphans, hide, kill_all, kill_marked, reap, set_mark
 
 TYPE_CHECKING = False  # importing `typing` takes time
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-GRACE_S = 2.0
-"""After a command's time-out, how long its keeper may take before everything is killed."""
 TICK_S = 1.0
 STDIN, STDOUT = 0, 1
-
-
-class Command:
-    """A keeper that is at work: what it has answered so far, and when it is given up."""
-
-    def __init__(self, identifier: int, deadline: float) -> None:
-        self.id = identifier
-        self.deadline = deadline
-        self.answer = bytearray()
 
 
 class Runner:
@@ -49,8 +39,10 @@ class Runner:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.commands: dict[int, Command] = {}
+        self.mark = FIRST_MARK
         self.selector = selectors.DefaultSelector()
         self.ends_at = 0.0
+        self.standing: tuple[object, ...] = ()
 
     def serve(self) -> None:
         """Answer requests until the connection or the time to live ends."""
@@ -59,27 +51,30 @@ class Runner:
         gc.freeze()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, self._on_alarm)
+        for name, limit in self.options["rlimits"].items():
+            resource.setrlimit(getattr(resource, name), (limit, limit))
+        self.standing = _standing()
         self._live_on()
         self.selector.register(STDIN, selectors.EVENT_READ)
         frames = Frames()
         _send(pack({"id": 0, "is_ready": True}))
         while True:
-            for key, _ in self.selector.select(TICK_S):
-                if key.fd != STDIN:
-                    self._listen(key.fd)
-                    continue
-                received = os.read(STDIN, CHUNK_BYTES)
-                if not received:
-                    self.end()
-                for request, body in frames.feed(received):
-                    self._live_on()
-                    self._answer(request, body)
-            self._give_up_late()
-            reap()
+            for key, _ in self.selector.select(self._patience()):
+                if key.fd == STDIN:
+                    received = os.read(STDIN, CHUNK_BYTES)
+                    if not received:
+                        self.end()
+                    for request, body in frames.feed(received):
+                        self._live_on()
+                        self._answer(request, body)
+                elif key.data.child.pid in self.commands and key.data.advance(key.fd, self.selector):
+                    self._finish(key.data, is_timed_out=False)
+            self._end_late()
+            reap(but=self.commands)
 
     def end(self) -> NoReturn:
         """Kill everything, delete what nobody else will, and end this process."""
-        kill_descendants(os.getpid())
+        kill_all()
         if self.options["delete"]:
             files.delete_tree(self.options["delete"])
         os._exit(0)
@@ -105,43 +100,52 @@ class Runner:
         return {}, files.read(request["path"], self.options["file_bytes"], self.options["readable"])
 
     def _reset(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        is_clean = kill_descendants(os.getpid())
+        is_clean = kill_all()
+        for command in list(self.commands.values()):
+            self._finish(command, is_timed_out=False)
         if self.options["is_container"]:
             memory.remove_shared()
         for folder, mode in self.options["scratch"].items():
             is_clean &= files.empty(folder, mode)
-        return {"is_clean": is_clean}, b""
+        return {"is_clean": is_clean and _standing() == self.standing}, b""
 
     def _start(self, request: dict[str, Any], body: bytes) -> None:
-        ours, theirs = os.pipe()
         try:
-            pid = os.fork()
-        except BlockingIOError:  # the commands before left too many processes behind
-            kill_descendants(os.getpid())
-            pid = os.fork()
-        if pid == 0:
-            _become_keeper(request, body, self.options, theirs)
-        os.close(theirs)
-        deadline = time.monotonic() + request["timeout_s"] + GRACE_S
-        self.commands[ours] = Command(request["id"], deadline)
-        self.selector.register(ours, selectors.EVENT_READ)
-
-    def _listen(self, pipe: int) -> None:
-        command = self.commands[pipe]
-        read = os.read(pipe, CHUNK_BYTES << 4)
-        command.answer += read
-        if read:
+            command = self._command(request, body)
+        except NotStartedError as refused:
+            _send(refused.answer)
             return
-        self.selector.unregister(pipe)
-        os.close(pipe)
-        del self.commands[pipe]
-        reap()
-        _send(bytes(command.answer) or pack({"id": command.id, "errno": errno.ECHILD, "error": "killed"}))
+        self.commands[command.child.pid] = command
+        command.register(self.selector)
 
-    def _give_up_late(self) -> None:
+    def _command(self, request: dict[str, Any], body: bytes) -> Command:
+        """Start a command; where those before it left no room for one more process, all of them are killed first."""
+        self.mark -= 1
+        set_mark(self.mark)
+        try:
+            return Command(request, body, self.options["output_bytes"], self.mark)
+        except BlockingIOError:
+            kill_all()
+            reap(but=self.commands)
+        try:
+            return Command(request, body, self.options["output_bytes"], self.mark)
+        except BlockingIOError as error:
+            raise NotStartedError(refusal(request, error)) from error
+
+    def _finish(self, command: Command, *, is_timed_out: bool) -> None:
+        del self.commands[command.child.pid]
+        _send(command.finish(self.selector, is_timed_out=is_timed_out))
+
+    def _patience(self) -> float:
+        """Return for how long nothing has to be done unless somebody asks, in seconds."""
         now = time.monotonic()
-        if any(command.deadline < now for command in self.commands.values()):
-            kill_descendants(os.getpid())
+        return max(0.0, min([TICK_S, *(command.deadline - now for command in self.commands.values())]))
+
+    def _end_late(self) -> None:
+        for command in list(self.commands.values()):
+            if command.deadline <= time.monotonic():
+                kill_marked(command.mark, self.mark)
+                self._finish(command, is_timed_out=True)
 
     def _live_on(self) -> None:
         self.ends_at = time.monotonic() + self.options["ttl_s"]
@@ -152,17 +156,11 @@ class Runner:
             self.end()
 
 
-def _become_keeper(request: dict[str, Any], body: bytes, options: dict[str, Any], pipe: int) -> NoReturn:
-    """Be a command's keeper, and end."""
-    try:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, STDIN)
-        os.dup2(nowhere, STDOUT)
-        answer = memoryview(keep(request, body, options))
-        while answer:
-            answer = answer[os.write(pipe, answer) :]
-    finally:
-        os._exit(0)
+def _standing() -> tuple[object, ...]:
+    """Return what a process of the same user can change about this one from outside, but for the mark."""
+    names = sorted(name for name in vars(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_RTTIME")
+    limits = tuple(resource.getrlimit(getattr(resource, name)) for name in names)
+    return (*limits, os.getpriority(os.PRIO_PROCESS, 0), frozenset(os.sched_getaffinity(0)), os.sched_getscheduler(0))
 
 
 def _send(message: bytes) -> None:
