@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sage_gym.evaluation.intervals import wilson
 from sage_gym.sandbox.guard import Guard, Match, Places, Rule, read_rules
 from sage_gym.sandbox.guard.places import UNKNOWN
-from sage_gym.sandbox.guard.shell import commands_of
+from sage_gym.sandbox.guard.shell import read
 
 CASES = Path(__file__).parent / "cases"
 GUARD = Guard()
@@ -93,13 +93,13 @@ def test_quotes_hide_neither_the_program_nor_the_place(pieces: list[str], place:
     ],
 )  # fmt: skip
 def test_words_are_what_bash_would_make_of_them(text: str, words: tuple[str, ...]) -> None:
-    assert commands_of(text, Places())[-1].argv == words
+    assert read(text, Places()).commands[-1].argv == words
 
 
 def test_paths_follow_the_folder_and_links() -> None:
-    assert commands_of("cd sub && f ../../etc/x", Places())[-1].operands == ("/etc/x",)
-    assert commands_of("ln -s /etc l; f l/passwd", Places())[-1].operands == ("/etc/passwd",)
-    assert commands_of("f x", Places(), cwd="/tmp/y")[-1].operands == ("/tmp/y/x",)
+    assert read("cd sub && f ../../etc/x", Places()).commands[-1].operands == ("/etc/x",)
+    assert read("ln -s /etc l; f l/passwd", Places()).commands[-1].operands == ("/etc/passwd",)
+    assert read("f x", Places(), cwd="/tmp/y").commands[-1].operands == ("/tmp/y/x",)
 
 
 def test_a_call_as_words_is_judged_as_it_is() -> None:
@@ -145,5 +145,5 @@ def test_what_cannot_be_read_is_asked_about() -> None:
 
 def test_what_multiplies_itself_ends_the_reading_too() -> None:
     assert not GUARD.judge(".(){ .|.& };.").is_allowed
-    assert len(commands_of("f() { g; g; }; g() { h; h; }; h() { i; i; }; i() { f; f; }; f", Places())) < 3000
-    assert commands_of("; ".join(["x"] * 5000), Places())
+    assert len(read("f() { g; g; }; g() { h; h; }; h() { i; i; }; i() { f; f; }; f", Places()).commands) < 3000
+    assert read("; ".join(["x"] * 5000), Places()).commands

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sage_gym.sandbox.guard.commands import Command
 from sage_gym.sandbox.guard.places import Places
 from sage_gym.sandbox.guard.rules import Action, Rule, read_rules
-from sage_gym.sandbox.guard.shell import commands_of, is_readable
+from sage_gym.sandbox.guard.shell import read
 
 __all__ = ["Guard", "Verdict"]
 
@@ -58,12 +58,13 @@ class Guard:
             cwd: the folder it would run in, by default the workspace.
         """
         text = command if isinstance(command, str) else shlex.join(command)
-        verdicts = [self._of(call) for call in commands_of(text, self.places, cwd)]
+        reading = read(text, self.places, cwd)
+        verdicts = [self._of(call) for call in reading.commands]
         for action in ("deny", "ask"):
             for verdict in verdicts:
                 if verdict.action == action:
                     return verdict
-        return Verdict() if is_readable(text) else UNREADABLE
+        return Verdict() if reading.is_whole else UNREADABLE
 
     def _of(self, command: Command) -> Verdict:
         for rule in self.rules:

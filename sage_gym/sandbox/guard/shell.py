@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sage_gym.sandbox.guard.calls import MANY, Calls
 from sage_gym.sandbox.guard.commands import BOMB, Command, Feed, Redirects
@@ -11,7 +12,7 @@ from sage_gym.sandbox.guard.places import UNKNOWN, Places, unquoted
 from sage_gym.sandbox.guard.syntax import Node, descendants, parse, text_of, tokens
 from sage_gym.sandbox.guard.words import MOST_FIELDS, Scope, brace_commands, expand, literal
 
-__all__ = ["commands_of", "is_readable"]
+__all__ = ["Reading", "read"]
 
 MOST_ROUNDS = 12
 """So many values of a `for` are followed; what comes after them is unknown."""
@@ -28,17 +29,20 @@ ENDLESS = re.compile(
 )
 
 
-def commands_of(text: str, places: Places, cwd: str = "") -> list[Command]:
-    """Return every command that a bash text may run, through quotes, variables, substitutions and functions."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Every command that a text may run, and whether all of it, scripts in it too, is bash as far as is known."""
+
+    commands: tuple[Command, ...]
+    is_whole: bool
+
+
+def read(text: str, places: Places, cwd: str = "") -> Reading:
+    """Read a bash text through quotes, variables, substitutions and functions."""
     known = {"HOME": places.home, "USER": "agent", "TMPDIR": places.scratch[0], "SHELL": "/bin/bash", "OLDPWD": UNKNOWN}
     walk = _Walk(places)
     walk.script(text, Scope(cwd or places.workspace, known), Feed())
-    return walk.calls.found
-
-
-def is_readable(text: str) -> bool:
-    """Say whether a text is bash as far as the parser knows."""
-    return not parse(brace_commands(text)).has_error
+    return Reading(tuple(walk.calls.found), walk.is_whole)
 
 
 class _Walk:
@@ -46,13 +50,18 @@ class _Walk:
 
     def __init__(self, places: Places) -> None:
         self.calls = Calls(places, self.script, self.statement)
+        self.is_whole = True
         self._substituted = Feed()
         """What the last process substitution gave."""
 
     def script(self, text: str, scope: Scope, feed: Feed) -> str | None:
         """Run a text in this scope."""
         with self.calls.deeper() as is_near:
-            return self.statements(parse(brace_commands(unquoted(text))), scope, feed) if is_near else None
+            if not is_near:
+                return None
+            root = parse(brace_commands(unquoted(text)))
+            self.is_whole &= not root.has_error
+            return self.statements(root, scope, feed)
 
     def statements(self, node: Node, scope: Scope, feed: Feed) -> str | None:
         """Run a node's statements one after another."""
