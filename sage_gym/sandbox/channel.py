@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from sage_gym.errors import SandboxLostError
 from sage_gym.sandbox.inside.frames import Frames, pack
 
-__all__ = ["Channel", "Stream"]
+__all__ = ["SEND_S", "Channel", "Stream"]
 
 log = logging.getLogger(__name__)
 Reply = tuple[dict[str, Any], bytes]
+SEND_S = 30.0
 WORDS_BYTES = 2000
 READY = 0
 
@@ -24,7 +25,7 @@ class Stream(Protocol):
     """A connection to a runner's standard streams."""
 
     def send(self, message: bytes) -> None:
-        """Send all of it, or raise `OSError`."""
+        """Send all of it, or raise `OSError`, also where the other end has not taken it in `SEND_S`."""
         ...
 
     def receive(self) -> Iterator[tuple[bool, bytes]]:
@@ -46,7 +47,7 @@ class Channel:
 
     def __init__(self, stream: Stream, what: str) -> None:
         self._stream, self._what = stream, what
-        self._lock = threading.Lock()
+        self._lock, self._sending = threading.Lock(), threading.Lock()
         self._ids = count(READY + 1)
         self._waiting: dict[int, SimpleQueue[Reply | None]] = {READY: SimpleQueue()}
         self._is_lost = False
@@ -70,18 +71,21 @@ class Channel:
         """Send one request and wait for its reply.
 
         Raises:
-            SandboxLostError: the connection ended, or there was no reply in time.
+            SandboxLostError: the connection ended, or there was no reply in time; then it is of no more use.
         """
         identifier = next(self._ids)
         with self._lock:
             if self._is_lost:
                 raise self._lost()
             self._waiting[identifier] = SimpleQueue()
-            try:
-                self._stream.send(pack({**header, "id": identifier}, body))
-            except OSError as error:
-                del self._waiting[identifier]
-                raise self._lost() from error
+        if not self._sending.acquire(timeout=SEND_S):
+            raise self._give_up(identifier, f"took no request within {SEND_S:.0f} s")
+        try:
+            self._stream.send(pack({**header, "id": identifier}, body))
+        except OSError as error:
+            raise self._give_up(identifier, f"took no request: {error}") from error
+        finally:
+            self._sending.release()
         return self._receive(identifier, timeout_s)
 
     def close(self) -> None:
@@ -93,12 +97,17 @@ class Channel:
         try:
             reply = replies.get(timeout=timeout_s)
         except Empty:
-            raise SandboxLostError(f"{self._what} gave no answer within {timeout_s:.0f} s") from None
-        finally:
-            self._waiting.pop(identifier, None)
+            raise self._give_up(identifier, f"gave no answer within {timeout_s:.0f} s") from None
+        self._waiting.pop(identifier, None)
         if reply is None:
             raise self._lost()
         return reply
+
+    def _give_up(self, identifier: int, what: str) -> SandboxLostError:
+        """End the connection to what does not answer, and return the error that says so."""
+        self._waiting.pop(identifier, None)
+        self._stream.close()
+        return SandboxLostError(f"{self._what} {what}")
 
     def _listen(self) -> None:
         frames = Frames()

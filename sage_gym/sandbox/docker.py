@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 import threading
 
+from sage_gym.errors import SandboxLostError
 from sage_gym.sandbox import engine as engines
 from sage_gym.sandbox.channel import Channel
 from sage_gym.sandbox.engine import Engine
@@ -16,12 +19,14 @@ from sage_gym.sandbox.shipping import runner_command
 
 __all__ = ["WORKSPACE", "DockerSandbox"]
 
+log = logging.getLogger(__name__)
 WORKSPACE = "/workspace"
 SCRATCH = {WORKSPACE: 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777}
 SHARED = {"/dev/shm": 0o1777}
-"""Mounted by the engine itself, and emptied with the rest."""
+USERS = range(1 << 20, 1 << 30)
+"""Ids that belong to nobody: what the kernel counts by user, one container does not take from another."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENV = {"PATH": PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", "TERM": "dumb"}
+ENV = {"PATH": PATH, "HOME": WORKSPACE, "USER": "agent", "LOGNAME": "agent", "LANG": "C.UTF-8", "TERM": "dumb"}
 READY_S = 60.0
 _swept = threading.Lock()
 
@@ -59,7 +64,9 @@ class DockerSandbox(ResidentSandbox):
         self._engine = engine or engines.connect()
         if _swept.acquire(blocking=False):
             remove_orphans(self._engine)
+        user = secrets.choice(USERS)
         options = {
+            "user": user,
             "scratch": SCRATCH | SHARED,
             "readable": ["/"],
             "writable": list(SCRATCH),
@@ -68,13 +75,13 @@ class DockerSandbox(ResidentSandbox):
             "rlimits": {},
             "ttl_s": limits.ttl_s,
             "delete": "",
-            "is_container": True,
         }
         self.id, attached = self._engine.start(
             image,
             runner_command("python3", options),
             limits=limits,
             scratch=SCRATCH,
+            user=user,
             workspace=WORKSPACE,
             has_network=has_network,
             labels=labels(),
@@ -91,4 +98,7 @@ class DockerSandbox(ResidentSandbox):
         self._engine.remove(self.id)
 
     def _dispose(self) -> None:
-        self._engine.remove(self.id)
+        try:
+            self._engine.remove(self.id)
+        except SandboxLostError as error:
+            log.warning("the container %s could not be removed now; its time to live will: %s", self.id[:12], error)

@@ -16,6 +16,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from sage_gym.errors import EngineAbsentError, ImageError, SandboxLostError
+from sage_gym.sandbox.channel import SEND_S
 from sage_gym.sandbox.protocol import Limits
 
 __all__ = ["Attached", "Engine", "Owned", "connect"]
@@ -25,10 +26,19 @@ FRAME = struct.Struct(">BxxxI")
 """Docker's attach protocol: the stream (1 stdout, 2 stderr), three empty bytes, the length."""
 STDERR = 2
 CHUNK_BYTES = 1 << 16
-USER = "1000:1000"
 OWN_PROCESSES = 8
-"""The runner and the keepers of a few commands at a time, beside the commands' own."""
-TINY_SCRATCH_MIB = 8
+"""Of the runner, beside the commands' own."""
+OWN_MEMORY_MIB = 64
+SHARED_MIB = 16
+OWN_CAPABILITIES = ("SETUID", "SETGID", "SETPCAP", "KILL")
+"""Of the first process alone, to become the commands' user without a way back, and to end what is that user's."""
+SYSCTLS = {
+    "kernel.shm_rmid_forced": "1",
+    "kernel.shmall": str((SHARED_MIB << 20) // 4096),
+    "kernel.msgmni": "16",
+    "kernel.sem": "250 4096 32 16",
+}
+"""Memory that outlives processes: little of it."""
 FAULTS = (DockerException, requests.RequestException, OSError)
 
 
@@ -48,6 +58,7 @@ class Attached:
         self._socket = connection
         self._response = response  # its end would close the socket
         self._socket.settimeout(None)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SEND_S), 0))
 
     def send(self, message: bytes) -> None:
         """Send all of it."""
@@ -105,6 +116,7 @@ class Engine:
         *,
         limits: Limits,
         scratch: Mapping[str, int],
+        user: int,
         workspace: str,
         has_network: bool,
         labels: Mapping[str, str],
@@ -116,6 +128,7 @@ class Engine:
             command: what its first process is, in place of the image's own.
             limits: kept by the kernel.
             scratch: folder → mode of what can be written, in memory; the rest cannot.
+            user: id of the user that these folders belong to; the first process is root, with next to no capability.
             workspace: folder to start in.
             has_network: whether it may reach any.
             labels: to find it by.
@@ -132,10 +145,10 @@ class Engine:
                 entrypoint=list(command),
                 command=[],
                 stdin_open=True,
-                user=USER,
+                user="0:0",
                 working_dir=workspace,
                 labels=dict(labels),
-                host_config=api.create_host_config(**_confinement(limits, scratch, has_network)),
+                host_config=api.create_host_config(**_confinement(limits, scratch, user, has_network)),
             )["Id"]
             response = api.attach_socket(identifier, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
             api.start(identifier)
@@ -207,26 +220,36 @@ def connect() -> Engine:
     return Engine(client)
 
 
-def _confinement(limits: Limits, scratch: Mapping[str, int], has_network: bool) -> dict[str, Any]:
+def _confinement(limits: Limits, scratch: Mapping[str, int], user: int, has_network: bool) -> dict[str, Any]:
     """Return the host configuration: nothing that a command needs not."""
-    memory_mib = limits.memory_mib + len(scratch) * limits.scratch_mib + TINY_SCRATCH_MIB
-    user, _, group = USER.partition(":")
-    size = f"size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},uid={user},gid={group}"
+    file_mib = 2 * (limits.file_bytes >> 20)
+    memory_mib = limits.memory_mib + len(scratch) * limits.scratch_mib + OWN_MEMORY_MIB + SHARED_MIB + file_mib
+    owner = f"nr_inodes={limits.scratch_files},uid={user},gid={user}"
+    sizes = {**dict.fromkeys(scratch, limits.scratch_mib), "/dev/shm": SHARED_MIB}
+    modes = {**scratch, "/dev/shm": 0o1777}
     return {
         "auto_remove": True,
         "cap_drop": ["ALL"],
+        "cap_add": list(OWN_CAPABILITIES),
         "security_opt": ["no-new-privileges:true"],
         "read_only": True,
         "network_mode": "bridge" if has_network else "none",
         "ipc_mode": "private",
-        "shm_size": TINY_SCRATCH_MIB << 20,
+        "sysctls": SYSCTLS,
         "mem_limit": memory_mib << 20,
         "memswap_limit": memory_mib << 20,
         "nano_cpus": int(limits.cpus * 1e9),
         "pids_limit": limits.processes + OWN_PROCESSES,
         "log_config": {"Type": "none"},
-        "ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "msgqueue", "Soft": 0, "Hard": 0}],
-        "tmpfs": {folder: f"rw,exec,nosuid,nodev,mode={mode:o},{size}" for folder, mode in scratch.items()},
+        "ulimits": [
+            {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "msgqueue", "Soft": 0, "Hard": 0},
+            {"Name": "nofile", "Soft": 1024, "Hard": 4096},
+        ],
+        "tmpfs": {
+            folder: f"rw,exec,nosuid,nodev,mode={mode:o},size={sizes[folder]}m,{owner}"
+            for folder, mode in modes.items()
+        },
     }
 
 

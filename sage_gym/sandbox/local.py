@@ -5,15 +5,18 @@ For development, and for environments whose tools are trusted. What it lacks is 
 
 from __future__ import annotations
 
+import os
 import resource
-import shutil
+import select
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sage_gym.sandbox.channel import Channel
+from sage_gym.sandbox.channel import SEND_S, Channel
+from sage_gym.sandbox.inside.files import delete_tree
 from sage_gym.sandbox.protocol import Limits
 from sage_gym.sandbox.resident import ResidentSandbox
 from sage_gym.sandbox.shipping import runner_command
@@ -42,6 +45,7 @@ class LocalSandbox(ResidentSandbox):
         workspace.mkdir()
         scratch.mkdir()
         options = {
+            "user": None,
             "scratch": {str(workspace): 0o755, str(scratch): 0o700},
             "readable": [str(workspace), str(scratch)],
             "writable": [str(workspace), str(scratch)],
@@ -50,7 +54,6 @@ class LocalSandbox(ResidentSandbox):
             "rlimits": _rlimits(limits),
             "ttl_s": limits.ttl_s,
             "delete": str(self._folder),
-            "is_container": False,
         }
         self._process = subprocess.Popen(
             runner_command(sys.executable, options),
@@ -79,7 +82,8 @@ class LocalSandbox(ResidentSandbox):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder.exists():
+            delete_tree(str(self._folder))
 
 
 class _Pipes:
@@ -89,11 +93,14 @@ class _Pipes:
         assert process.stdin is not None
         assert process.stdout is not None
         self._stdin, self._stdout = process.stdin, process.stdout
+        os.set_blocking(self._stdin.fileno(), False)
 
     def send(self, message: bytes) -> None:
-        left = memoryview(message)
+        left, until = memoryview(message), time.monotonic() + SEND_S
         while left:
-            left = left[self._stdin.write(left) :]
+            if not select.select([], [self._stdin], [], max(0.0, until - time.monotonic()))[1]:
+                raise TimeoutError("the runner takes nothing")
+            left = left[self._stdin.write(left) or 0 :]
 
     def receive(self) -> Iterator[tuple[bool, bytes]]:
         while received := self._stdout.read(CHUNK_BYTES):

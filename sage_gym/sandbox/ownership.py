@@ -26,7 +26,10 @@ def is_orphaned(found: Mapping[str, str]) -> bool:
     if place != _place():
         return False
     pid = int(process.partition(" ")[0])
-    return not Path(f"/proc/{pid}").exists() or _owner(pid) != owner
+    try:
+        return _owner(pid) != owner
+    except OSError:
+        return True
 
 
 def _owner(pid: int) -> str:

@@ -100,13 +100,13 @@ class SandboxPool:
             self._idle.clear()
             self._changed.notify_all()
         self._workers.shutdown(wait=True, cancel_futures=True)
+        self._pings.join()
         with self._changed:
             idle += [*self._idle, *self._refreshed.values()]
             self._idle.clear()
             self._refreshed.clear()
         for sandbox in idle:
             sandbox.close()
-        self._pings.join()
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +163,7 @@ class SandboxPool:
     def _refresh(self, sandbox: Sandbox) -> None:
         try:
             sandbox.reset()
-        except SageGymError as error:
+        except Exception as error:
             log.info("a sandbox is replaced: %s", error)
             self._drop(sandbox)
             return
@@ -173,7 +173,10 @@ class SandboxPool:
             self._changed.notify_all()
 
     def _drop(self, sandbox: Sandbox) -> None:
-        sandbox.close()
+        try:
+            sandbox.close()
+        except Exception:
+            log.exception("a sandbox could not be closed")
         with self._changed:
             self._lent.pop(id(sandbox), None)
             self._refreshed.pop(id(sandbox), None)
@@ -195,7 +198,7 @@ class SandboxPool:
                     self._lent[id(sandbox)] = sandbox
                 try:
                     sandbox.ping()
-                except SageGymError:
+                except Exception:
                     self._drop(sandbox)
                 else:
                     with self._changed:

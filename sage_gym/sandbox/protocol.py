@@ -23,7 +23,7 @@ class Limits(BaseModel):
         output_bytes: kept of what a command writes, for each of stdout and stderr; the rest is counted.
         scratch_mib: of each scratch folder.
         scratch_files: in each scratch folder.
-        file_bytes: the largest file that `read` returns.
+        file_bytes: the largest file that `read` returns and `write` takes, and the most that a command is fed.
         ttl_s: how long a sandbox lives after the last request; its own first process ends it then.
     """
 
@@ -36,7 +36,7 @@ class Limits(BaseModel):
     output_bytes: int = Field(default=1 << 20, ge=256)
     scratch_mib: int = Field(default=64, ge=1)
     scratch_files: int = Field(default=16_384, ge=64)
-    file_bytes: int = Field(default=64 << 20, ge=1)
+    file_bytes: int = Field(default=16 << 20, ge=1, le=128 << 20)
     ttl_s: float = Field(default=3600.0, gt=0)
 
 
@@ -125,6 +125,7 @@ class Sandbox(Protocol):
             env: added to the sandbox's own variables.
 
         Raises:
+            ValueError: an argument is of no use; says which.
             SandboxLostError: the sandbox ended or did not answer.
             SandboxClosedError: it was closed before.
         """

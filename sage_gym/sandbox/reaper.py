@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
+from sage_gym.errors import SandboxLostError
 from sage_gym.sandbox.engine import Engine, Owned
 from sage_gym.sandbox.ownership import LABEL, is_orphaned
 
 __all__ = ["remove_all", "remove_orphans"]
+
+log = logging.getLogger(__name__)
 
 
 def remove_orphans(engine: Engine) -> list[Owned]:
@@ -19,6 +24,12 @@ def remove_all(engine: Engine) -> list[Owned]:
 
 
 def _remove(engine: Engine, found: list[Owned]) -> list[Owned]:
+    removed = []
     for each in found:
-        engine.remove(each.id)
-    return found
+        try:
+            engine.remove(each.id)
+        except SandboxLostError as error:
+            log.warning("the container %s could not be removed: %s", each.id[:12], error)
+        else:
+            removed.append(each)
+    return removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import threading
 from abc import ABC, abstractmethod
@@ -14,6 +15,8 @@ from sage_gym.sandbox.protocol import Limits, Result
 
 __all__ = ["ResidentSandbox"]
 
+NOT_RUN = 126
+LONGEST_S = 7 * 24 * 3600.0
 PATIENCE_S = 10.0
 """How much later than a command's own time-out its answer may come."""
 REQUEST_S = 30.0
@@ -47,9 +50,8 @@ class ResidentSandbox(ABC):
         env: Mapping[str, str] | None = None,
     ) -> Result:
         """Run a command to its end."""
-        if not argv or isinstance(argv, str):
-            raise ValueError(f"expected a program and its arguments as a list, got {argv!r}")
         timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
+        check_call(argv, timeout_s, stdin, env or {}, self.limits)
         request = {
             "op": "exec",
             "argv": list(argv),
@@ -58,14 +60,17 @@ class ResidentSandbox(ABC):
             "timeout_s": timeout_s,
         }
         header, body = self._ask(request, stdin, timeout_s + PATIENCE_S)
-        if "errno" in header:  # its keeper was killed, by the command or by a reset
-            return Result(exit_code=137, stderr=b"killed\n", stderr_bytes=7)
+        if "errno" in header:
+            said = f"{argv[0]}: {header['error']}\n".encode(errors="backslashreplace")
+            return Result(exit_code=NOT_RUN, stderr=said, stderr_bytes=len(said))
         cut = header.pop("stdout")
         del header["id"]
         return Result(stdout=body[:cut], stderr=body[cut:], **header)
 
     def write(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Write a file whole, and make the folders above it."""
+        if len(content) > self.limits.file_bytes:
+            raise SandboxFileError(errno.EFBIG, f"larger than {self.limits.file_bytes} bytes", path)
         self._ask_of_file({"op": "write", "path": self._absolute(path), "mode": mode}, content)
 
     def read(self, path: str) -> bytes:
@@ -78,7 +83,11 @@ class ResidentSandbox(ABC):
 
     def reset(self) -> None:
         """End every process and empty the scratch folders."""
-        header, _ = self._ask({"op": "reset"}, b"", REQUEST_S)
+        try:
+            header, _ = self._ask({"op": "reset"}, b"", REQUEST_S)
+        except SandboxLostError:
+            self.close()
+            raise
         if not header.get("is_clean"):
             self.close()
             raise SandboxLostError(f"the sandbox could not be made clean: {header.get('error', 'something is left')}")
@@ -119,3 +128,19 @@ class ResidentSandbox(ABC):
         if self._is_closed:
             raise SandboxClosedError("expected an open sandbox, got one that was closed")
         return self._channel.request(request, body, timeout_s)
+
+
+def check_call(argv: Sequence[str], timeout_s: float, stdin: bytes, env: Mapping[str, str], limits: Limits) -> None:
+    """Return if a command can be asked for.
+
+    Raises:
+        ValueError: it cannot; says why.
+    """
+    if not argv or isinstance(argv, str) or not all(isinstance(word, str) for word in argv):
+        raise ValueError(f"expected a program and its arguments as a list of texts, got {argv!r}")
+    if not all(isinstance(text, str) for pair in env.items() for text in pair):
+        raise ValueError(f"expected variables as texts, got {env!r}")
+    if not 0 < timeout_s <= LONGEST_S:
+        raise ValueError(f"expected a time-out in (0, {LONGEST_S:.0f}] s, got {timeout_s}")
+    if len(stdin) > limits.file_bytes:
+        raise ValueError(f"expected at most {limits.file_bytes} bytes of input, got {len(stdin)}")

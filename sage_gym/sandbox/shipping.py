@@ -9,7 +9,19 @@ from typing import Any
 
 __all__ = ["runner_command"]
 
-MODULES = ("frames", "capture", "processes", "memory", "files", "commands", "runner")
+MODULES = (
+    "frames",
+    "capture",
+    "processes",
+    "memory",
+    "files",
+    "identity",
+    "place",
+    "jobs",
+    "commands",
+    "filework",
+    "runner",
+)
 """Each after those that it imports."""
 BOOT = """
 import json, sys

@@ -15,6 +15,7 @@ from typing import Self
 from sage_gym.errors import SandboxClosedError, SandboxFileError, SandboxLostError
 from sage_gym.sandbox.inside.capture import Capture
 from sage_gym.sandbox.protocol import Limits, Result
+from sage_gym.sandbox.resident import check_call
 
 __all__ = ["Program", "Said", "StubCall", "StubSandbox"]
 
@@ -92,9 +93,8 @@ class StubSandbox:
     ) -> Result:
         """Call a program's function."""
         self.ping()
-        if not argv or isinstance(argv, str):
-            raise ValueError(f"expected a program and its arguments as a list, got {argv!r}")
         timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
+        check_call(argv, timeout_s, stdin, env or {}, self.limits)
         program = self._programs.get(argv[0])
         if program is None:
             return self._result(Said(stderr=f"{argv[0]}: command not found\n".encode(), exit_code=NOT_FOUND))
@@ -109,6 +109,8 @@ class StubSandbox:
         """Write a file."""
         self.ping()
         path = _absolute(path)
+        if len(content) > self.limits.file_bytes:
+            raise SandboxFileError(errno.EFBIG, f"larger than {self.limits.file_bytes} bytes", path)
         if not path.startswith(tuple(folder + "/" for folder in SCRATCH)):
             raise SandboxFileError(errno.EACCES, f"not below {' or '.join(SCRATCH)}", path)
         with self._lock:
@@ -130,10 +132,7 @@ class StubSandbox:
                 is_folder = path == WORKSPACE or any(name.startswith(path + "/") for name in self._files)
                 kind, text = (errno.EINVAL, "not a regular file") if is_folder else (errno.ENOENT, "no such file")
                 raise SandboxFileError(kind, text, path)
-            content = self._files[path]
-        if len(content) > self.limits.file_bytes:
-            raise SandboxFileError(errno.EFBIG, f"larger than {self.limits.file_bytes} bytes", path)
-        return content
+            return self._files[path]
 
     def ping(self) -> None:
         """Return if it is open and has not been lost."""

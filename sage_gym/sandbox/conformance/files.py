@@ -111,12 +111,21 @@ def pipes_do_not_hold_up_the_reader(subject: Subject) -> None:
             sandbox.read("pipe")
 
 
-def large_files_are_refused(subject: Subject) -> None:
-    """A file beyond the limit is not read."""
+def large_files_are_not_written(subject: Subject) -> None:
+    """A file beyond the limit is refused."""
     with subject.open(file_bytes=1000) as sandbox:
-        sandbox.write("large", b"x" * 1001)
+        sandbox.write("large", b"x" * 1000)
         with expect_error(SandboxFileError, "a large file"):
-            sandbox.read("large")
+            sandbox.write("large", b"x" * 1001)
+
+
+def large_files_are_not_read(subject: Subject) -> None:
+    """A file beyond the limit is refused, one that has no end too."""
+    with subject.open(file_bytes=1000) as sandbox:
+        shell(sandbox, "head -c 1001 /dev/zero > large")
+        for path in ("large", "/dev/zero"):
+            with expect_error(SandboxFileError, path):
+                sandbox.read(path)
 
 
 def full_disk_is_an_outcome(subject: Subject) -> None:
@@ -149,7 +158,8 @@ CHECKS: tuple[Check, ...] = (
     links_are_not_followed_in_writing,
     changing_links_do_not_lead_out,
     pipes_do_not_hold_up_the_reader,
-    large_files_are_refused,
+    large_files_are_not_written,
+    large_files_are_not_read,
     full_disk_is_an_outcome,
     hostile_archive_stays_inside,
 )

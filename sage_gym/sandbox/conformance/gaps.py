@@ -12,14 +12,15 @@ NO_BOUNDARY = "is no security boundary: commands are this machine's, under the s
 PER_PROCESS = "the system keeps the limit for each process, not for all together"
 
 _NO_PROCESS = (
-    "signal_is_128_and_its_number", "zero_byte_in_an_argument_is_refused", "timeout_keeps_what_was_written",
-    "timeout_ends_children", "timeout_ends_daemons", "timeout_lets_the_others_be",
-    "background_processes_live_on", "memory_is_limited", "memory_kill_is_said", "scratch_memory_is_limited",
-    "processes_are_limited", "fork_bomb_is_an_outcome", "fork_bomb_left_behind_is_an_outcome",
-    "kernel_files_are_read_only", "there_is_no_network", "there_are_no_capabilities", "privileged_calls_fail",
-    "runner_is_out_of_reach", "killing_everything_is_an_outcome", "sandboxes_do_not_meet",
-    "reset_ends_processes", "reset_ends_commands_under_way", "reset_removes_shared_memory",
-    "killed_in_the_middle_is_infrastructure", "time_to_live_ends_it", "hostile_archive_stays_inside",
+    "signal_is_128_and_its_number", "large_files_are_not_read", "zero_byte_in_an_argument_is_refused",
+    "timeout_keeps_what_was_written", "timeout_ends_children", "timeout_ends_daemons",
+    "timeout_lets_the_others_be", "background_processes_live_on", "memory_is_limited", "memory_kill_is_said",
+    "scratch_memory_is_limited", "processes_are_limited", "fork_bomb_is_an_outcome",
+    "fork_bomb_left_behind_is_an_outcome", "kernel_files_are_read_only", "there_is_no_network",
+    "there_are_no_capabilities", "privileged_calls_fail", "runner_is_out_of_reach",
+    "killing_everything_is_an_outcome", "sandboxes_do_not_meet", "reset_ends_processes",
+    "reset_ends_commands_under_way", "reset_removes_shared_memory", "killed_in_the_middle_is_infrastructure",
+    "time_to_live_ends_it", "hostile_archive_stays_inside",
 )  # fmt: skip
 _NO_FILE_SYSTEM = (
     "file_that_is_no_program_is_126", "missing_folder_is_said", "mode_is_kept",

@@ -1,160 +1,142 @@
-"""One command: started, fed, listened to, and answered for. It shares the runner's event loop with the others."""
+"""A command of the agent.
+
+It is started in a thread of its own: the start is over when the program is reached, and another process of the same
+user can stop the new one on the way. Then that thread waits, and the deadline ends the wait.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import selectors
-import signal
 import subprocess
+import threading
 import time
 
-from .capture import CHUNK_BYTES, Capture
+from .capture import Capture
 from .frames import pack
-from .processes import count_oom_kills, offer_to_oom_killer
+from .jobs import Job
+from .processes import count_oom_kills
 
 TYPE_CHECKING = False  # importing `typing` takes time
 if TYPE_CHECKING:
+    import selectors
+    from collections.abc import Callable
     from typing import Any
+
+    from .place import Place
 
 NOT_FOUND, NOT_RUN = 127, 126
 """What a shell answers where there is no such program, and where it cannot be run."""
-KILLED = 128 + signal.SIGKILL
-DRAIN_S = 1.0
 
 
-class NotStartedError(Exception):
-    """A command that could not be started; `answer` says so to who asked."""
+class Command(Job):
+    """A command. `request` holds `argv`, `cwd`, `env` and `timeout_s`.
 
-    def __init__(self, answer: bytes) -> None:
-        super().__init__(answer)
-        self.answer = answer
-
-
-class Command:
-    """A command that is running.
-
-    Raises:
-        NotStartedError: there is no such program, or it may not be run.
-        BlockingIOError: there is no room for one more process.
+    Attributes:
+        failure: why it could not be started.
+        is_started: whether the event loop knows that it has been, or could not be.
+        is_retried: whether it is being started for the second time.
     """
 
-    def __init__(self, request: dict[str, Any], stdin: bytes, limit_bytes: int, mark: int) -> None:
-        self.id, self.mark = request["id"], mark
+    def __init__(self, request: dict[str, Any], stdin: bytes, place: Place) -> None:
+        super().__init__(request, request["timeout_s"], stdin)
+        self.user = place.user
+        self.captures = [Capture(place.output_bytes), Capture(place.output_bytes)]
         self.oom_kills = count_oom_kills()
-        self.started = time.monotonic()
-        self.deadline: float = self.started + request["timeout_s"]
+        self.child: subprocess.Popen[bytes] | None = None
+        self.failure: Exception | None = None
+        self.is_started = self.is_retried = False
+
+    def start(self, tell: Callable[[Command], None]) -> None:
+        """Start it, and tell when that has been done or has failed; `tell` is called in another thread.
+
+        Raises:
+            BlockingIOError: there is no room for one more thread.
+        """
         try:
-            self.child = subprocess.Popen(
-                request["argv"],
-                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=request["cwd"],
-                env=request["env"],
-                start_new_session=True,
-                bufsize=0,
-            )
-        except BlockingIOError:
-            raise
-        except (OSError, ValueError) as error:
-            raise NotStartedError(refusal(request, error)) from error
-        assert self.child.stdout is not None
-        assert self.child.stderr is not None
-        offer_to_oom_killer(self.child.pid)
-        self.left = memoryview(stdin)
-        self.exit = os.pidfd_open(self.child.pid)
-        self.captures = {
-            self.child.stdout.fileno(): Capture(limit_bytes),
-            self.child.stderr.fileno(): Capture(limit_bytes),
-        }
-        for pipe in self.captures:
-            os.set_blocking(pipe, False)
+            threading.Thread(target=self._start, args=(tell,), daemon=True).start()
+        except RuntimeError as error:
+            raise BlockingIOError(errno.EAGAIN, "no room for one more thread") from error
 
-    def register(self, selector: selectors.BaseSelector) -> None:
-        """Have the event loop watch it."""
-        for watched in (self.exit, *self.captures):
-            selector.register(watched, selectors.EVENT_READ, self)
-        if self.child.stdin is not None:
-            os.set_blocking(self.child.stdin.fileno(), False)
-            selector.register(self.child.stdin, selectors.EVENT_WRITE, self)
+    def begin(self, selector: selectors.BaseSelector) -> None:
+        """Watch it, once it has been started."""
+        child = self.child
+        assert child is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        outputs = [os.dup(child.stdout.fileno()), os.dup(child.stderr.fileno())]
+        feed = os.dup(child.stdin.fileno()) if child.stdin else -1
+        self.let_go()
+        self.watch(child.pid, outputs, feed, selector)
 
-    def advance(self, ready: int, selector: selectors.BaseSelector) -> bool:
-        """Do what one of its descriptors is ready for; say whether the command has ended."""
-        if ready == self.exit:
-            return True
-        if ready not in self.captures:
-            self._feed(selector)
-        elif not self._read(ready):
-            selector.unregister(ready)
-        return False
+    def let_go(self) -> None:
+        """Close what `Popen` holds, and have it never look for the process: by then its number may be another's."""
+        child = self.child
+        if child is not None:
+            child.returncode = 0
+            for pipe in (child.stdin, child.stdout, child.stderr):
+                if pipe is not None:
+                    pipe.close()
 
-    def finish(self, selector: selectors.BaseSelector, *, is_timed_out: bool) -> bytes:
-        """Read what is left, let it go and return the answer, packed."""
-        until = time.monotonic() + DRAIN_S
-        for pipe in self.captures:
-            while time.monotonic() < until and self._read(pipe) > 0:
-                pass
-        elapsed_s = time.monotonic() - self.started
-        code = KILLED if is_timed_out else self.child.wait()
-        out, err = self.captures.values()
+    def take(self, output: int, read: bytes) -> None:
+        """Keep what it wrote."""
+        self.captures[output].add(read)
+
+    def answer(self, code: int, *, is_timed_out: bool) -> bytes:
+        """Say how it ended and what it wrote."""
+        out, err = self.captures
+        if self.failure is not None:
+            code, text = self._refusal(self.failure)
+            err.add(text.encode(errors="backslashreplace"))
         stdout, stderr = out.kept(), err.kept()
         header = {
-            "id": self.id,
-            "exit_code": 128 - code if code < 0 else code,
+            "id": self.request["id"],
+            "exit_code": code,
             "stdout": len(stdout),
             "stdout_bytes": out.total_bytes,
             "stderr_bytes": err.total_bytes,
             "is_timed_out": is_timed_out,
             "is_out_of_memory": count_oom_kills() > self.oom_kills,
-            "elapsed_s": elapsed_s,
+            "elapsed_s": time.monotonic() - self.started_s,
         }
-        self._let_go(selector)
         return pack(header, stdout + stderr)
 
-    def _let_go(self, selector: selectors.BaseSelector) -> None:
-        watched = selector.get_map()
-        for pipe in (self.child.stdin, self.child.stdout, self.child.stderr):
-            if pipe is not None and not pipe.closed:
-                if pipe.fileno() in watched:
-                    selector.unregister(pipe)
-                pipe.close()
-        selector.unregister(self.exit)
-        os.close(self.exit)
-
-    def _read(self, pipe: int) -> int:
-        """Read once; return the number of bytes, 0 at the end, -1 where there is nothing yet."""
+    def _start(self, tell: Callable[[Command], None]) -> None:
+        argv, cwd = self.request["argv"], self.request["cwd"]
         try:
-            read = os.read(pipe, CHUNK_BYTES)
-        except BlockingIOError:
-            return -1
-        self.captures[pipe].add(read)
-        return len(read)
+            try:
+                self.child = self._popen(argv, cwd)
+            except PermissionError as error:
+                if error.filename != cwd or self.user is None:
+                    raise
+                # a folder that is closed to others is closed to the runner too, but not to the commands' user
+                self.child = self._popen(["sh", "-c", 'cd -- "$0" && exec "$@"', cwd, *argv], "/")
+        except Exception as error:
+            self.failure = error
+        tell(self)
 
-    def _feed(self, selector: selectors.BaseSelector) -> None:
-        assert self.child.stdin is not None
-        try:
-            self.left = self.left[os.write(self.child.stdin.fileno(), self.left[:CHUNK_BYTES]) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self.left = self.left[:0]
-        if not self.left:
-            selector.unregister(self.child.stdin)
-            self.child.stdin.close()
+    def _popen(self, argv: list[str], cwd: str) -> subprocess.Popen[bytes]:
+        user: dict[str, Any] = {}
+        if self.user is not None:
+            user = {"user": self.user, "group": self.user, "extra_groups": []}
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if self.left else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=self.request["env"],
+            start_new_session=True,
+            bufsize=0,
+            **user,
+        )
 
-
-def refusal(request: dict[str, Any], error: Exception) -> bytes:
-    """Answer as a shell does for what cannot be started."""
-    if isinstance(error, FileNotFoundError) and error.filename == request["cwd"]:
-        code, text = NOT_RUN, f"{request['cwd']}: no such folder to run in"
-    elif isinstance(error, FileNotFoundError):
-        code, text = NOT_FOUND, f"{request['argv'][0]}: command not found"
-    elif isinstance(error, OSError) and error.errno == errno.EAGAIN:
-        code, text = NOT_RUN, "no more processes: the limit is reached"
-    else:
-        code, text = NOT_RUN, f"{request['argv'][0]}: {getattr(error, 'strerror', None) or error}"
-    stderr = (text + "\n").encode(errors="surrogateescape")
-    sizes = {"stdout": 0, "stdout_bytes": 0, "stderr_bytes": len(stderr)}
-    state = {"is_timed_out": False, "is_out_of_memory": False, "elapsed_s": 0.0}
-    return pack({"id": request["id"], "exit_code": code, **sizes, **state}, stderr)
+    def _refusal(self, error: Exception) -> tuple[int, str]:
+        """Return what a shell says of what cannot be started."""
+        program, folder = self.request["argv"][0], self.request["cwd"]
+        if isinstance(error, FileNotFoundError) and error.filename != folder:
+            return NOT_FOUND, f"{program}: command not found\n"
+        if isinstance(error, OSError) and error.errno == errno.EAGAIN:
+            return NOT_RUN, f"{program}: the limit of processes is reached\n"
+        what = folder if isinstance(error, OSError) and error.filename == folder else program
+        return NOT_RUN, f"{what}: {getattr(error, 'strerror', None) or error}\n"

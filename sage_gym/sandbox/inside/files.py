@@ -1,96 +1,150 @@
-"""Files of a sandbox, reached without following a symbolic link, so that none leads out of where they belong."""
+"""Files of a sandbox, reached without following a symbolic link, so that none leads out of where they belong.
+
+These run in a process of their own, under the commands' user, so that whatever is in their way, a limit included, is in
+nobody else's.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import shutil
 import stat
 
+TYPE_CHECKING = False  # importing `typing` takes time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def write(path: str, content: bytes, mode: int, roots: list[str]) -> None:
+    Roots = Sequence[tuple[str, int, int]]
+    """Folders that files belong to: path, device and inode, so that one put in its place is told."""
+
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+SET_FLAGS = 0x40086602
+"""FS_IOC_SETFLAGS."""
+
+
+def identify(path: str) -> tuple[str, int, int]:
+    """Return a root: its path, and which folder that is now."""
+    found = os.stat(path, follow_symlinks=False)
+    return path, found.st_dev, found.st_ino
+
+
+def write(path: str, content: bytes, mode: int, roots: Roots) -> None:
     """Write a file whole, under a passing name first, and make the folders above it.
 
     Raises:
         OSError: it does not lie below one of `roots`, a part of its path is no folder, or there is no room.
     """
-    folder, name = _open_folder(path, roots, is_made=True)
-    passing = f".{name[:100]}.{os.getpid()}"
+    folder, name = _open_parent(path, roots, is_made=True)
+    passing = f".{os.urandom(8).hex()}"
+    file = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder)
     try:
-        file = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode, dir_fd=folder)
-        try:
-            with open(file, "wb") as stream:
-                stream.write(content)
-                os.fchmod(stream.fileno(), mode)
-            os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError:
-            os.unlink(passing, dir_fd=folder)
-            raise
-    finally:
-        os.close(folder)
+        with open(file, "wb") as stream:
+            stream.write(content)
+            os.fchmod(stream.fileno(), mode)
+        os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(passing, dir_fd=folder)
+        raise
 
 
-def read(path: str, limit_bytes: int, roots: list[str]) -> bytes:
+def read(path: str, limit_bytes: int, roots: Roots) -> bytes:
     """Read a regular file.
 
     Raises:
         OSError: it does not lie below one of `roots`, is missing, no regular file, a link, or larger than the limit.
     """
-    folder, name = _open_folder(path, roots, is_made=False)
-    try:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    finally:
-        os.close(folder)
+    folder, name = _open_parent(path, roots, is_made=False)
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with open(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
-        content = stream.read(limit_bytes + 1)
-    if len(content) > limit_bytes:
+        content = stream.read(limit_bytes + 1) if found.st_size <= limit_bytes else b""
+    if max(len(content), found.st_size) > limit_bytes:
         raise OSError(errno.EFBIG, f"larger than {limit_bytes} bytes", path)
     return content
 
 
-def empty(folder: str, mode: int) -> bool:
-    """Delete everything in a folder, give it back its mode where it is ours, and say whether nothing is left."""
-    is_ours = os.stat(folder).st_uid == os.geteuid()
+def empty(root: tuple[str, int, int], mode: int) -> bool:
+    """Delete everything in a folder, make it as it was, and say whether nothing is left of what was done to it."""
+    path, *_ = root
+    folder = _open_root(root)
+    is_ours = os.fstat(folder).st_uid == os.geteuid()
     if is_ours:
-        os.chmod(folder, 0o700)
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            delete_tree(entry.path)
-        else:
-            os.unlink(entry.path)
+        _strip(folder)
+        os.fchmod(folder, 0o700)
+    _delete_in(folder)
     if is_ours:
-        os.chmod(folder, mode)
-    return not os.listdir(folder)
+        os.fchmod(folder, mode)
+    return not os.listdir(folder) and not os.listxattr(folder) and identify(path) == root
 
 
 def delete_tree(path: str) -> None:
-    """Delete a folder, also one that forbids it to its owner."""
-    os.chmod(path, 0o700)
-    for above, names, _ in os.walk(path):
+    """Delete a folder, however deep it is."""
+    folder = os.open(path, OPEN_FOLDER)
+    _delete_in(folder)
+    os.close(folder)
+    os.rmdir(path)
+
+
+def _delete_in(top: int) -> None:
+    """Delete what a folder holds. Folders within its folders are moved up first, so that depth is no matter."""
+    while names := os.listdir(top):
         for name in names:
-            inner = os.path.join(above, name)
-            if not os.path.islink(inner):
-                os.chmod(inner, 0o700)
-    shutil.rmtree(path)
+            if _unlink(name, top):
+                continue
+            os.chmod(name, 0o700, dir_fd=top)
+            inner = os.open(name, OPEN_FOLDER, dir_fd=top)
+            for below in os.listdir(inner):
+                if not _unlink(below, inner):
+                    os.chmod(below, 0o700, dir_fd=inner)
+                    os.rename(below, f".{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=top)
+            os.close(inner)
+            os.rmdir(name, dir_fd=top)
 
 
-def _open_folder(path: str, roots: list[str], *, is_made: bool) -> tuple[int, str]:
+def _unlink(name: str, folder: int) -> bool:
+    """Delete a name that is no folder; say whether it was none."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        return False
+    return True
+
+
+def _strip(folder: int) -> None:
+    """Take away flags, access lists and other attributes."""
+    try:
+        fcntl.ioctl(folder, SET_FLAGS, b"\0\0\0\0\0\0\0\0")
+    except OSError:
+        pass
+    for name in os.listxattr(folder):
+        os.removexattr(folder, name)
+
+
+def _open_root(root: tuple[str, int, int]) -> int:
+    path, device, inode = root
+    folder = os.open(path, OPEN_FOLDER)
+    found = os.fstat(folder)
+    if (found.st_dev, found.st_ino) != (device, inode):
+        raise OSError(errno.ESTALE, "another folder was put in its place", path)
+    return folder
+
+
+def _open_parent(path: str, roots: Roots, *, is_made: bool) -> tuple[int, str]:
     """Open the folder of a path step by step; return its descriptor and the file's name."""
     path = os.path.normpath(path)
-    root = next((root for root in roots if path.startswith(root.rstrip("/") + "/")), None)
+    root = next((root for root in roots if path.startswith(root[0].rstrip("/") + "/")), None)
     if root is None:
-        raise OSError(errno.EACCES, f"not below {' or '.join(roots)}", path)
-    *parts, name = path[len(root.rstrip("/")) + 1 :].split("/")
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        raise OSError(errno.EACCES, f"not below {' or '.join(root[0] for root in roots)}", path)
+    *parts, name = path[len(root[0].rstrip("/")) + 1 :].split("/")
+    folder = _open_root(root)
     for part in parts:
-        try:
-            if is_made:
-                _make(part, folder)
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-        finally:
-            os.close(folder)
+        if is_made:
+            _make(part, folder)
+        inner = os.open(part, OPEN_FOLDER, dir_fd=folder)
+        os.close(folder)
         folder = inner
     return folder, name
 

@@ -1,15 +1,9 @@
-"""Processes of a sandbox: told apart by the command that they come from, and ended with everything that descends.
-
-Each command's processes carry a mark that none of them can put off: a hard limit, which is inherited and can only be
-lowered. It is the one on the time of real-time scheduling, which nobody here may use. The runner lowers its own before
-each command, so what has a lower one than was ever given out has tampered with it.
-"""
+"""Processes of a sandbox: found through /proc, and ended with everything that comes from them."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import time
 
@@ -17,13 +11,23 @@ TYPE_CHECKING = False  # importing `typing` takes time
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-SET_DUMPABLE = 4
 SET_CHILD_SUBREAPER = 36
+SET_DUMPABLE = 4
 KILL_S = 5.0
-FIRST_MARK = 1 << 40
 OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 """Of cgroup v2 and v1; both hold a line `oom_kill N`."""
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Process:
+    """A line of /proc: who its parent is, when it started (in clock ticks since boot), whether any of it is alive."""
+
+    def __init__(self, identifier: int) -> None:
+        with open(f"/proc/{identifier}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        self.id, self.parent, self.started = identifier, int(fields[1]), int(fields[19])
+        # a first thread that has ended is shown as a zombie while others of its process go on
+        self.is_alive = fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
 
 
 def adopt_orphans() -> None:
@@ -34,20 +38,6 @@ def adopt_orphans() -> None:
 def hide() -> None:
     """Let no process of the same user trace this one or look into its memory and open files."""
     _libc.prctl(SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def set_mark(mark: int) -> None:
-    """Have the processes that this one starts from now on carry a mark, lower than all before."""
-    resource.setrlimit(resource.RLIMIT_RTTIME, (mark, mark))
-
-
-def offer_to_oom_killer(process: int) -> None:
-    """Have a process, and those that it starts from now on, be killed before the runner when memory is short."""
-    try:
-        with open(f"/proc/{process}/oom_score_adj", "w") as file:
-            file.write("500")
-    except OSError:
-        pass
 
 
 def count_oom_kills() -> int:
@@ -61,37 +51,31 @@ def count_oom_kills() -> int:
     return 0
 
 
-def descendants() -> list[int]:
-    """Return the ids of living processes that descend from this one."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    state, parent = file.read().rpartition(b")")[2].split()[:2]
-            except OSError:
-                continue
-            if state not in (b"Z", b"X"):
-                children.setdefault(int(parent), []).append(int(name))
-    found: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+def kill_coming_from(root: int, started_ticks: int, roots: Container[int]) -> bool:
+    """Kill what comes from a command, and say whether all of it is gone.
 
+    That is what descends from its first process, and, with what descends from it, every orphan that is not older than
+    that: an orphan's parent cannot be told any more, and one that fled from the command must not be spared.
 
-def kill_marked(mark: int, lowest_mark: int) -> bool:
-    """Kill what carries a mark, and what has tampered with its own; say whether all of it is gone."""
-    return _kill(lambda process: _is_marked(process, mark, lowest_mark))
+    Args:
+        root: the command's first process.
+        started_ticks: when it was given its order, in clock ticks since boot.
+        roots: the first processes of all commands, and those kept ready for more.
+    """
+
+    def comes_from_it(process: Process, parent: Process | None) -> bool:
+        if process.id == root:
+            return True
+        return parent is None and process.id not in roots and process.started >= started_ticks
+
+    return _kill(comes_from_it)
 
 
 def kill_all() -> bool:
     """Kill everything that descends from this process; say whether all of it is gone."""
     if os.getpid() == 1:
-        _signal([-1], signal.SIGKILL)
-    return _kill(lambda process: True)
+        _signal(-1, signal.SIGKILL)
+    return _kill(lambda process, parent: True)
 
 
 def reap(but: Container[int]) -> None:
@@ -106,30 +90,46 @@ def reap(but: Container[int]) -> None:
         pass
 
 
-def _kill(is_meant: Callable[[int], bool]) -> bool:
-    """Kill processes until none is left; they are stopped first, so that a fork bomb cannot outrun the search."""
+def _kill(is_meant: Callable[[Process, Process | None], bool]) -> bool:
+    """Kill processes until none is left; they are stopped first, so that a fork bomb cannot outrun the search.
+
+    `is_meant` is asked about a process and its parent (None: this process); what descends from one that is, is too.
+    """
     until = time.monotonic() + KILL_S
     while time.monotonic() < until:
-        found = [process for process in descendants() if is_meant(process)]
+        found = [process.id for process in _meant(is_meant) if process.is_alive]
         if not found:
             return True
-        _signal(found, signal.SIGSTOP)
-        _signal(found, signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in found:
+                _signal(process, number)
         time.sleep(0.001)
     return False
 
 
-def _is_marked(process: int, mark: int, lowest_mark: int) -> bool:
+def _meant(is_meant: Callable[[Process, Process | None], bool]) -> list[Process]:
+    children: dict[int, list[Process]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                process = Process(int(name))
+            except OSError:
+                continue
+            children.setdefault(process.parent, []).append(process)
+    found: list[Process] = []
+    waiting: list[tuple[Process | None, bool]] = [(None, False)]
+    while waiting:
+        parent, is_found = waiting.pop()
+        for child in children.get(parent.id if parent else os.getpid(), []):
+            is_child_found = is_found or is_meant(child, parent)
+            if is_child_found:
+                found.append(child)
+            waiting.append((child, is_child_found))
+    return found
+
+
+def _signal(process: int, number: int) -> None:
     try:
-        found = resource.prlimit(process, resource.RLIMIT_RTTIME)[1]
+        os.kill(process, number)
     except OSError:
-        return False
-    return found == mark or found < lowest_mark
-
-
-def _signal(ids: list[int], number: int) -> None:
-    for process in ids:
-        try:
-            os.kill(process, number)
-        except OSError:
-            pass
+        pass

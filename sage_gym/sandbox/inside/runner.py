@@ -1,7 +1,7 @@
 """The resident runner: answers requests on its standard input until that ends or its time to live is over.
 
-As a container's first process it cannot be killed from inside, hides its memory and files from the commands (which
-run as the same user, since no capability is left to change it), and ends the container when its owner is gone.
+In a container it is the first process, of another user than the commands (who can so neither signal nor alter it), with
+no capability but those to become that user and to end what is that user's.
 """
 
 from __future__ import annotations
@@ -13,154 +13,190 @@ import resource
 import selectors
 import signal
 import time
+from collections import deque
 
-from . import files, memory
+from . import files
 from .capture import CHUNK_BYTES
-from .commands import Command, NotStartedError, refusal
+from .commands import Command
+from .filework import FileWork
 from .frames import Frames, pack
-from .processes import FIRST_MARK, adopt_orphans, hide, kill_all, kill_marked, reap, set_mark
+from .identity import bound, offer_to_oom_killer
+from .place import Place
+from .processes import adopt_orphans, hide, kill_all, kill_coming_from, reap
 
 TYPE_CHECKING = False  # importing `typing` takes time
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-TICK_S = 1.0
+    from .jobs import Job
+
+TICK_S, PAUSE_S = 1.0, 0.001
+START_S = 0.2
+"""So long the end of a late command waits for the start of others beside it, which would be taken for its own."""
 STDIN, STDOUT = 0, 1
 
 
 class Runner:
     """Serves one connection.
 
-    `options`: `scratch` (folder → mode, emptied by a reset), `readable` and `writable` (roots for files),
-    `output_bytes` and `file_bytes` (limits), `rlimits` (of each command), `ttl_s` (since the last request), `delete` (a
-    folder that goes with the runner, or empty), `is_container`.
+    `options`: `user` (of commands, None for the runner's own), `scratch` (folder → mode, emptied by a reset),
+    `readable` and `writable` (roots for files), `output_bytes` and `file_bytes` (limits), `rlimits` (of each command),
+    `ttl_s` (since the last request), `delete` (a folder that goes with the runner, or empty).
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
-        self.commands: dict[int, Command] = {}
-        self.mark = FIRST_MARK
+        self.place = Place(options)
+        self.jobs: set[Job] = set()
+        self.started: deque[Command] = deque()
+        self.wake, self.waker = os.pipe()
         self.selector = selectors.DefaultSelector()
         self.ends_at = 0.0
-        self.standing: tuple[object, ...] = ()
 
     def serve(self) -> None:
         """Answer requests until the connection or the time to live ends."""
         adopt_orphans()
         hide()
+        bound()
         gc.freeze()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, self._on_alarm)
         for name, limit in self.options["rlimits"].items():
             resource.setrlimit(getattr(resource, name), (limit, limit))
-        self.standing = _standing()
         self._live_on()
-        self.selector.register(STDIN, selectors.EVENT_READ)
+        for watched in (STDIN, self.wake):
+            self.selector.register(watched, selectors.EVENT_READ)
         frames = Frames()
         _send(pack({"id": 0, "is_ready": True}))
         while True:
             for key, _ in self.selector.select(self._patience()):
                 if key.fd == STDIN:
-                    received = os.read(STDIN, CHUNK_BYTES)
-                    if not received:
-                        self.end()
-                    for request, body in frames.feed(received):
-                        self._live_on()
-                        self._answer(request, body)
-                elif key.data.child.pid in self.commands and key.data.advance(key.fd, self.selector):
+                    self._receive(frames)
+                elif key.fd == self.wake:
+                    self._begin_started()
+                elif key.data in self.jobs and key.data.advance(key.fd, self.selector):
                     self._finish(key.data, is_timed_out=False)
             self._end_late()
-            reap(but=self.commands)
+            self._reap()
 
     def end(self) -> NoReturn:
         """Kill everything, delete what nobody else will, and end this process."""
-        kill_all()
-        if self.options["delete"]:
-            files.delete_tree(self.options["delete"])
-        os._exit(0)
+        try:
+            kill_all()
+            if self.options["delete"]:
+                files.delete_tree(self.options["delete"])
+        finally:
+            os._exit(0)
+
+    def _receive(self, frames: Frames) -> None:
+        received = os.read(STDIN, CHUNK_BYTES)
+        if not received:
+            self.end()
+        for request, body in frames.feed(received):
+            self._live_on()
+            try:
+                self._answer(request, body)
+            except OSError as error:
+                _send(pack({"id": request["id"], "errno": error.errno or errno.EIO, "error": str(error.strerror)}))
 
     def _answer(self, request: dict[str, Any], body: bytes) -> None:
-        if request["op"] == "exec":
-            self._start(request, body)
+        if request["op"] == "ping":
+            _send(pack({"id": request["id"]}, body))
             return
+        if request["op"] == "reset":
+            kill_all()
+            for job in list(self.jobs):
+                self._finish(job, is_timed_out=False)
+        make = self._start if request["op"] == "exec" else self._work_with_files
         try:
-            answer, content = getattr(self, "_" + request["op"])(request, body)
-        except OSError as error:
-            answer, content = {"errno": error.errno or errno.EIO, "error": error.strerror or str(error)}, b""
-        _send(pack({"id": request["id"], **answer}, content))
+            make(request, body)
+        except BlockingIOError:
+            self._make_room()
+            make(request, body)
 
-    def _ping(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        return {}, body
-
-    def _write(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        files.write(request["path"], body, request["mode"], self.options["writable"])
-        return {}, b""
-
-    def _read(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        return {}, files.read(request["path"], self.options["file_bytes"], self.options["readable"])
-
-    def _reset(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        is_clean = kill_all()
-        for command in list(self.commands.values()):
-            self._finish(command, is_timed_out=False)
-        if self.options["is_container"]:
-            memory.remove_shared()
-        for folder, mode in self.options["scratch"].items():
-            is_clean &= files.empty(folder, mode)
-        return {"is_clean": is_clean and _standing() == self.standing}, b""
+    def _make_room(self) -> None:
+        """Kill everything: the commands before this one have left no room for one more process."""
+        kill_all()
+        self._reap()
 
     def _start(self, request: dict[str, Any], body: bytes) -> None:
-        try:
-            command = self._command(request, body)
-        except NotStartedError as refused:
-            _send(refused.answer)
-            return
-        self.commands[command.child.pid] = command
-        command.register(self.selector)
+        command = Command(request, body, self.place)
+        offer_to_oom_killer(is_offered=True)  # the new process has it from here
+        command.start(self._tell_started)
+        self.jobs.add(command)
 
-    def _command(self, request: dict[str, Any], body: bytes) -> Command:
-        """Start a command; where those before it left no room for one more process, all of them are killed first."""
-        self.mark -= 1
-        set_mark(self.mark)
-        try:
-            return Command(request, body, self.options["output_bytes"], self.mark)
-        except BlockingIOError:
-            kill_all()
-            reap(but=self.commands)
-        try:
-            return Command(request, body, self.options["output_bytes"], self.mark)
-        except BlockingIOError as error:
-            raise NotStartedError(refusal(request, error)) from error
+    def _work_with_files(self, request: dict[str, Any], body: bytes) -> None:
+        work = FileWork(request, body, self.place)
+        work.begin(self.selector)
+        self.jobs.add(work)
 
-    def _finish(self, command: Command, *, is_timed_out: bool) -> None:
-        del self.commands[command.child.pid]
-        _send(command.finish(self.selector, is_timed_out=is_timed_out))
+    def _tell_started(self, command: Command) -> None:
+        """Have the event loop see to a command; called in another thread."""
+        self.started.append(command)
+        os.write(self.waker, b".")
+
+    def _begin_started(self) -> None:
+        os.read(self.wake, CHUNK_BYTES)
+        while self.started:
+            command = self.started.popleft()
+            command.is_started = True
+            try:
+                self._begin(command)
+            except OSError as error:
+                command.failure = error
+                self._finish(command, is_timed_out=False)
+        if not self._are_starting():
+            offer_to_oom_killer(is_offered=False)
+
+    def _begin(self, command: Command) -> None:
+        if command not in self.jobs:  # it was late
+            command.let_go()
+        elif command.child is not None:
+            command.begin(self.selector)
+        elif isinstance(command.failure, BlockingIOError) and not command.is_retried:
+            self._make_room()
+            command.start(self._tell_started)
+            command.is_retried, command.is_started, command.failure = True, False, None
+        else:
+            self._finish(command, is_timed_out=False)
+
+    def _finish(self, job: Job, *, is_timed_out: bool) -> None:
+        self.jobs.discard(job)
+        _send(job.finish(self.selector, is_timed_out=is_timed_out))
 
     def _patience(self) -> float:
         """Return for how long nothing has to be done unless somebody asks, in seconds."""
         now = time.monotonic()
-        return max(0.0, min([TICK_S, *(command.deadline - now for command in self.commands.values())]))
+        return max(PAUSE_S, min([TICK_S, *(job.deadline - now for job in self.jobs)]))
 
     def _end_late(self) -> None:
-        for command in list(self.commands.values()):
-            if command.deadline <= time.monotonic():
-                kill_marked(command.mark, self.mark)
-                self._finish(command, is_timed_out=True)
+        now = time.monotonic()
+        for job in list(self.jobs):
+            if job.deadline > now:
+                continue
+            if now < job.deadline + START_S and self._are_starting(but=job):
+                continue
+            kill_coming_from(job.pid, job.started_ticks, self._roots())
+            self._finish(job, is_timed_out=True)
+
+    def _are_starting(self, but: Job | None = None) -> bool:
+        return any(isinstance(job, Command) and job is not but and not job.is_started for job in self.jobs)
+
+    def _reap(self) -> None:
+        """Let ended orphans go, unless one of them may be a command whose start has not been told of yet."""
+        if not self._are_starting():
+            reap(but=self._roots())
+
+    def _roots(self) -> set[int]:
+        return {job.pid for job in self.jobs}
 
     def _live_on(self) -> None:
         self.ends_at = time.monotonic() + self.options["ttl_s"]
         signal.setitimer(signal.ITIMER_REAL, self.options["ttl_s"], TICK_S)
 
     def _on_alarm(self, number: int, frame: object) -> None:
-        if time.monotonic() >= self.ends_at:  # else a command sent the signal
+        if time.monotonic() >= self.ends_at:  # else a command of the runner's own user sent the signal
             self.end()
-
-
-def _standing() -> tuple[object, ...]:
-    """Return what a process of the same user can change about this one from outside, but for the mark."""
-    names = sorted(name for name in vars(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_RTTIME")
-    limits = tuple(resource.getrlimit(getattr(resource, name)) for name in names)
-    return (*limits, os.getpriority(os.PRIO_PROCESS, 0), frozenset(os.sched_getaffinity(0)), os.sched_getscheduler(0))
 
 
 def _send(message: bytes) -> None:
