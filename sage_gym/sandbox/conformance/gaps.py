@@ -12,6 +12,8 @@ NO_BOUNDARY = "is no security boundary: commands are this machine's, under the s
 PER_PROCESS = "the system keeps the limit for each process, not for all together"
 
 _NO_PROCESS = (
+    "runner_cannot_be_altered", "stopped_start_is_a_time_out", "leased_program_is_a_time_out",
+    "names_that_no_system_takes_are_said", "zombie_leader_is_ended", "what_is_counted_by_user_is_its_own",
     "signal_is_128_and_its_number", "large_files_are_not_read", "zero_byte_in_an_argument_is_refused",
     "timeout_keeps_what_was_written", "timeout_ends_children", "timeout_ends_daemons",
     "timeout_lets_the_others_be", "background_processes_live_on", "memory_is_limited", "memory_kill_is_said",
@@ -23,16 +25,19 @@ _NO_PROCESS = (
     "time_to_live_ends_it", "hostile_archive_stays_inside",
 )  # fmt: skip
 _NO_FILE_SYSTEM = (
-    "file_that_is_no_program_is_126", "missing_folder_is_said", "mode_is_kept",
-    "links_are_not_followed_in_reading", "links_are_not_followed_in_writing", "changing_links_do_not_lead_out",
-    "pipes_do_not_hold_up_the_reader", "full_disk_is_an_outcome", "reset_is_as_fresh_as_new",
+    "files_in_the_way_are_no_matter", "reset_takes_away_what_folders_were_marked_with",
+    "reset_deletes_deep_trees", "closed_folders_are_open_to_their_owner", "file_that_is_no_program_is_126",
+    "missing_folder_is_said", "mode_is_kept", "links_are_not_followed_in_reading",
+    "links_are_not_followed_in_writing", "changing_links_do_not_lead_out", "pipes_do_not_hold_up_the_reader",
+    "full_disk_is_an_outcome", "reset_is_as_fresh_as_new",
 )  # fmt: skip
 _NO_BOUNDARY = (
-    "root_is_read_only", "kernel_files_are_read_only", "there_is_no_network", "there_are_no_capabilities",
-    "privileged_calls_fail", "runner_is_out_of_reach", "killing_everything_is_an_outcome",
-    "sandboxes_do_not_meet", "processes_are_limited", "fork_bomb_is_an_outcome",
-    "fork_bomb_left_behind_is_an_outcome", "reset_removes_shared_memory", "reset_is_as_fresh_as_new",
-    "hostile_archive_stays_inside",
+    "runner_cannot_be_altered", "stopped_start_is_a_time_out", "reset_takes_away_what_folders_were_marked_with",
+    "what_is_counted_by_user_is_its_own", "root_is_read_only", "kernel_files_are_read_only",
+    "there_is_no_network", "there_are_no_capabilities", "privileged_calls_fail", "runner_is_out_of_reach",
+    "killing_everything_is_an_outcome", "sandboxes_do_not_meet", "processes_are_limited",
+    "fork_bomb_is_an_outcome", "fork_bomb_left_behind_is_an_outcome", "reset_removes_shared_memory",
+    "reset_is_as_fresh_as_new", "hostile_archive_stays_inside",
 )  # fmt: skip
 KNOWN_GAPS: Mapping[str, Mapping[str, str]] = {
     "docker": {},

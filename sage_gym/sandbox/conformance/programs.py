@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 __all__ = [
+    "ALTER_THE_RUNNER",
     "ATTACH_EVERYWHERE",
     "BOMB_IN_THE_BACKGROUND",
     "CALL_WITH_PRIVILEGE",
     "COUNT_ARGUMENT",
     "DAEMON",
+    "DEEP_TREE",
     "FILL_DISK",
     "FORK_BOMB",
     "HOSTILE_ARCHIVE",
+    "LEASE",
     "MANY_PROCESSES",
+    "MARK_FOLDERS",
     "NETWORK",
+    "STOP_STARTING_PROCESSES",
     "SWAP_FOLDER_AND_LINK",
+    "ZOMBIE_LEADER",
 ]
 
 DAEMON = """
@@ -152,4 +158,90 @@ ATTACH_EVERYWHERE = """
 import ctypes
 libc = ctypes.CDLL(None)
 print(libc.shmget(4711, 4096, 0o1666), libc.msgget(4712, 0o1666), libc.semget(4713, 1, 0o1666))
+"""
+
+ALTER_THE_RUNNER = """
+import ctypes, os, resource
+libc = ctypes.CDLL(None, use_errno=True)
+done = []
+def attempt(name, call):
+    try:
+        if call() != -1:
+            done.append(name)
+    except OSError:
+        pass
+for task in os.listdir("/proc/1/task"):
+    task = int(task)
+    for name in ("RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_AS", "RLIMIT_RTTIME"):
+        attempt(name, lambda: resource.prlimit(task, getattr(resource, name), (0, 0)))
+    attempt("nice", lambda: os.setpriority(os.PRIO_PROCESS, task, 19))
+    attempt("affinity", lambda: os.sched_setaffinity(task, {0}))
+    attempt("idle", lambda: os.sched_setscheduler(task, os.SCHED_IDLE, os.sched_param(0)))
+    attempt("ioprio", lambda: libc.syscall(251, 1, task, 3 << 13))
+print(done)
+"""
+
+STOP_STARTING_PROCESSES = """
+import ctypes, os, time
+if os.fork() == 0:
+    os.setsid()
+    for descriptor in range(3):
+        os.close(descriptor)
+    kill = ctypes.CDLL(None).kill
+    end = time.time() + 5
+    while time.time() < end:
+        last = int(open("/proc/loadavg").read().split()[-1])
+        for _ in range(300):
+            for process in range(last + 1, last + 4):
+                kill(process, 19)
+"""
+"""Stops whatever gets the next process ids, before it has become its program."""
+
+LEASE = """
+import fcntl, os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    for descriptor in range(3):
+        os.close(descriptor)
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    file = os.open("program", os.O_RDWR)
+    fcntl.fcntl(file, 1024, fcntl.F_WRLCK)
+    time.sleep(60)
+time.sleep(0.3)
+"""
+
+ZOMBIE_LEADER = """
+import ctypes, itertools, os, threading, time
+def beat():
+    for number in itertools.count():
+        with open("beat.new", "w") as file:
+            file.write(str(number))
+        os.rename("beat.new", "beat")
+        time.sleep(0.1)
+if os.fork() == 0:
+    os.setsid()
+    threading.Thread(target=beat).start()
+    time.sleep(0.2)
+    ctypes.CDLL(None).syscall(60, 0)
+time.sleep(60)
+"""
+"""The call is x-86's `exit`, which ends one thread."""
+
+MARK_FOLDERS = """
+import os, struct
+entries = b"".join(struct.pack("<HHI", tag, 0, 0xFFFFFFFF) for tag in (1, 4, 0x20))
+for folder in ("/workspace", "/tmp", "/var/tmp", "/dev/shm"):
+    for name, value in (("user.left", b"behind"), ("system.posix_acl_default", struct.pack("<I", 2) + entries)):
+        try:
+            os.setxattr(folder, name, value)
+            print("marked", folder, name)
+        except OSError as error:
+            print(folder, name, error)
+"""
+
+DEEP_TREE = """
+import os
+for _ in range(3000):
+    os.mkdir("deeper")
+    os.chdir("deeper")
 """
