@@ -177,10 +177,19 @@ class Engine:
         except NotFound:
             pass
         except APIError as error:
-            if error.status_code != 409:  # its removal is under way
+            if error.status_code != 409 and self._has(identifier):  # 409: its removal is under way
                 raise _gone(error) from error
         except FAULTS as error:
             raise _gone(error) from error
+
+    def _has(self, identifier: str) -> bool:
+        try:
+            self._client.api.inspect_container(identifier)
+        except NotFound:
+            return False
+        except FAULTS as error:
+            raise _gone(error) from error
+        return True
 
     def owned(self, label: str) -> list[Owned]:
         """List the containers, ended ones included, that carry a label."""

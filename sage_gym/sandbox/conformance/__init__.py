@@ -6,10 +6,13 @@
 `python -m sage_gym.sandbox check docker` runs them all.
 """
 
-from sage_gym.sandbox.conformance import attacks, commands, confinement, files, lifetime
+from sage_gym.sandbox.conformance import commands, confinement, files, lifetime, limits, links, streams, timeouts
 from sage_gym.sandbox.conformance.gaps import KNOWN_GAPS
 from sage_gym.sandbox.conformance.subject import Check, Subject
 
 __all__ = ["CHECKS", "KNOWN_GAPS", "Check", "Subject"]
 
-CHECKS: tuple[Check, ...] = (*commands.CHECKS, *files.CHECKS, *confinement.CHECKS, *lifetime.CHECKS, *attacks.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *commands.CHECKS, *streams.CHECKS, *timeouts.CHECKS, *files.CHECKS, *links.CHECKS, *confinement.CHECKS,
+    *limits.CHECKS, *lifetime.CHECKS,
+)  # fmt: skip

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sage_gym.sandbox.conformance.programs import (
-    BOMB_IN_THE_BACKGROUND,
-    CALL_WITH_PRIVILEGE,
-    FORK_BOMB,
-    MANY_PROCESSES,
-    NETWORK,
-)
-from sage_gym.sandbox.conformance.subject import Check, Subject, expect, is_running, python, shell
+from sage_gym.sandbox.conformance.programs import ALTER_THE_RUNNER, CALL_WITH_PRIVILEGE, NETWORK
+from sage_gym.sandbox.conformance.subject import Check, Subject, expect, is_running, new_mark, python, shell
 
 __all__ = ["CHECKS"]
 
@@ -22,63 +16,22 @@ KERNEL_FILES = (
 )  # fmt: skip
 
 
-def memory_is_limited(subject: Subject) -> None:
-    """A command that takes too much memory fails, and the next one runs."""
-    with subject.open(memory_mib=128) as sandbox:
-        result = python(sandbox, "x = bytearray(1_000_000_000)")
-        expect(result.exit_code in (1, 137), "an error or a kill", result)
-        expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
-
-
-def memory_kill_is_said(subject: Subject) -> None:
-    """A command that was killed for memory is told from one that was killed otherwise."""
-    with subject.open(memory_mib=128) as sandbox:
-        result = shell(sandbox, "python3 -c 'x = bytearray(1_000_000_000)'; echo after")
-        expect(result.is_out_of_memory and b"after" in result.stdout, "is_out_of_memory and the rest run", result)
-        expect(not shell(sandbox, "kill -9 $$").is_out_of_memory, "no such word of another kill", "one")
-
-
-def scratch_memory_is_limited(subject: Subject) -> None:
-    """Files in every scratch folder at once do not end the sandbox."""
-    fill = "for f in /workspace/a /tmp/a /var/tmp/a /dev/shm/a; do head -c 400000000 /dev/zero > $f; done"
-    with subject.open(memory_mib=32, scratch_mib=64) as sandbox:
-        shell(sandbox, fill)
-        sandbox.reset()
-        expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
-
-
-def processes_are_limited(subject: Subject) -> None:
-    """No more processes than the limit live at a time."""
-    with subject.open(processes=20) as sandbox:
-        result = python(sandbox, MANY_PROCESSES)
-        expect(5 <= int(result.stdout or b"0") <= 28, "at most 20 and a few", result)
-
-
-def fork_bomb_is_an_outcome(subject: Subject) -> None:
-    """A fork bomb takes its own time and no more, and the next command runs."""
-    with subject.open(processes=32) as sandbox:
-        result = python(sandbox, FORK_BOMB, 1.0)
-        expect(result.is_timed_out, "a time-out", result)
-        expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
-
-
-def fork_bomb_left_behind_is_an_outcome(subject: Subject) -> None:
-    """So does one that lives on in the background."""
-    with subject.open(processes=32) as sandbox:
-        python(sandbox, BOMB_IN_THE_BACKGROUND, 5.0)
-        for _ in range(3):
-            result = sandbox.exec(["true"], 5.0)
-        expect(result.is_ok, "a later command to run", result)
-        sandbox.reset()
-        expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
-
-
 def root_is_read_only(subject: Subject) -> None:
     """Nothing outside of the scratch folders can be written."""
     with subject.open() as sandbox:
         for folder in ("/", "/etc", "/usr/bin", "/opt", "/dev", "/run", "/root"):
             result = sandbox.exec(["tee", f"{folder.rstrip('/')}/planted"], stdin=b"x")
             expect(result.exit_code != 0, f"no writing in {folder}", result)
+
+
+def mounts_are_tight(subject: Subject) -> None:
+    """The root is read-only whoever asks, and scratch folders give no privilege and no device."""
+    with subject.open() as sandbox:
+        lines = shell(sandbox, "cat /proc/mounts").stdout.decode().splitlines()
+        options = {line.split()[1]: set(line.split()[3].split(",")) for line in lines}
+        expect("ro" in options["/"], "a read-only root", options["/"])
+        for folder in ("/workspace", "/tmp", "/var/tmp", "/dev/shm"):
+            expect({"nosuid", "nodev"} <= options[folder], f"nosuid and nodev for {folder}", options[folder])
 
 
 def kernel_files_are_read_only(subject: Subject) -> None:
@@ -107,6 +60,14 @@ def there_are_no_capabilities(subject: Subject) -> None:
         expect(fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2", "no new privileges, and a filter", fields)
 
 
+def there_are_no_groups(subject: Subject) -> None:
+    """Commands belong to no group but their own."""
+    with subject.open() as sandbox:
+        status = shell(sandbox, "grep -E '^(Gid|Groups):' /proc/self/status").stdout.decode()
+        fields = {name: value.split() for name, value in (line.split(":") for line in status.splitlines())}
+        expect("0" not in fields["Gid"] and fields["Groups"] in ([], fields["Gid"][:1]), "no group", fields)
+
+
 def privileged_calls_fail(subject: Subject) -> None:
     """Mounting, name spaces, changing the user, tracing the runner, loading code into the kernel."""
     with subject.open() as sandbox:
@@ -121,6 +82,15 @@ def runner_is_out_of_reach(subject: Subject) -> None:
         result = shell(sandbox, "ls /proc/1/fd; cat /proc/1/environ; cat /proc/1/maps; head -c 1 /proc/1/mem")
         expect(result.stdout == b"", "nothing of the runner to be seen", result)
         expect(sandbox.exec(["true"]).is_ok, "the runner to answer", "not")
+
+
+def runner_cannot_be_altered(subject: Subject) -> None:
+    """No limit, priority or place of the first process can be changed, nor that of a thread of it."""
+    with subject.open() as sandbox:
+        result = python(sandbox, ALTER_THE_RUNNER)
+        expect(result.stdout == b"[]\n", "every call to fail", result)
+        sandbox.reset()
+        expect(sandbox.exec(["true"]).is_ok, "the next to run", "not")
 
 
 def killing_everything_is_an_outcome(subject: Subject) -> None:
@@ -139,28 +109,34 @@ def killing_everything_is_an_outcome(subject: Subject) -> None:
 
 def sandboxes_do_not_meet(subject: Subject) -> None:
     """One sandbox sees neither files nor processes nor shared memory of another."""
+    mark = new_mark()
     with subject.open() as one, subject.open() as other:
-        for sandbox in (one, other):
-            sandbox.write("/tmp/mine", sandbox.workspace.encode())
         one.write("/tmp/planted", b"x")
-        shell(one, "echo x > /dev/shm/planted; sleep 4246 >/dev/null 2>&1 &")
-        seen = shell(other, "ls /tmp /dev/shm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
-        expect(b"planted" not in seen.stdout and b"4246 " not in seen.stdout, "nothing of the other", seen)
+        shell(one, f"echo x > /dev/shm/planted; sleep {mark} >/dev/null 2>&1 &")
+        seen = shell(other, "ls /tmp /dev/shm")
+        expect(b"planted" not in seen.stdout, "no file of the other", seen)
+        expect(is_running(one, mark, patience_s=0), "the one's process to be seen there", "not")
+        expect(not is_running(other, mark, patience_s=0), "no process of the other", "one")
+
+
+def what_is_counted_by_user_is_its_own(subject: Subject) -> None:
+    """What one sandbox's user uses up, as watches, signals and pipes are, is not missing in another."""
+    with subject.open() as one, subject.open() as other:
+        users = {sandbox.exec(["id", "-u"]).stdout for sandbox in (one, other)}
+        expect(len(users) == 2 and b"0\n" not in users, "two users", users)
 
 
 CHECKS: tuple[Check, ...] = (
-    memory_is_limited,
-    memory_kill_is_said,
-    scratch_memory_is_limited,
-    processes_are_limited,
-    fork_bomb_is_an_outcome,
-    fork_bomb_left_behind_is_an_outcome,
     root_is_read_only,
+    mounts_are_tight,
     kernel_files_are_read_only,
     there_is_no_network,
     there_are_no_capabilities,
+    there_are_no_groups,
     privileged_calls_fail,
     runner_is_out_of_reach,
+    runner_cannot_be_altered,
     killing_everything_is_an_outcome,
     sandboxes_do_not_meet,
+    what_is_counted_by_user_is_its_own,
 )

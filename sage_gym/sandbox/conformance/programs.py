@@ -6,6 +6,7 @@ __all__ = [
     "ALTER_THE_RUNNER",
     "ATTACH_EVERYWHERE",
     "BOMB_IN_THE_BACKGROUND",
+    "BURN",
     "CALL_WITH_PRIVILEGE",
     "COUNT_ARGUMENT",
     "DAEMON",
@@ -17,17 +18,20 @@ __all__ = [
     "MANY_PROCESSES",
     "MARK_FOLDERS",
     "NETWORK",
+    "SHARE_MUCH",
     "STOP_STARTING_PROCESSES",
     "SWAP_FOLDER_AND_LINK",
+    "WATCH_SIZE",
+    "WITHOUT_OUTPUT",
     "ZOMBIE_LEADER",
 ]
 
 DAEMON = """
-import os, time
+import os, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.execvp("sleep", ["sleep", "4244"])
+        os.execvp("sleep", ["sleep", sys.argv[1]])
     os._exit(0)
 time.sleep(60)
 """
@@ -84,36 +88,11 @@ with open("fill", "wb") as file:
 """
 
 SWAP_FOLDER_AND_LINK = """
-import os, shutil, time
-end = time.time() + 3
+import ctypes, os, time
+os.mkdir("target"), os.mkdir("swapped"), os.symlink("target", "link")
+exchange, end = ctypes.CDLL(None).renameat2, time.time() + 4
 while time.time() < end:
-    os.makedirs("swapped", exist_ok=True)
-    os.rename("swapped", "aside")
-    os.symlink("/tmp", "swapped")
-    os.unlink("swapped")
-    shutil.rmtree("aside")
-"""
-
-HOSTILE_ARCHIVE = """
-import io, tarfile
-archive = tarfile.open("hostile.tar", "w")
-for name, target in (
-    ("../../../../etc/planted", ""), ("/usr/planted", ""), ("link", "/etc"), ("link/planted", ""),
-    ("far", "../../../usr"), ("far/planted", ""),
-):
-    member = tarfile.TarInfo(name)
-    if target:
-        member.type, member.linkname = tarfile.SYMTYPE, target
-        archive.addfile(member)
-    else:
-        member.size = 1
-        archive.addfile(member, io.BytesIO(b"x"))
-archive.close()
-for member in tarfile.open("hostile.tar"):
-    try:
-        tarfile.open("hostile.tar").extract(member, "out")
-    except Exception as error:
-        print(type(error).__name__)
+    assert exchange(-100, b"swapped", -100, b"link", 2) == 0
 """
 
 NETWORK = """
@@ -244,4 +223,55 @@ import os
 for _ in range(3000):
     os.mkdir("deeper")
     os.chdir("deeper")
+"""
+
+WITHOUT_OUTPUT = """
+import os, time
+os.close(1), os.close(2)
+time.sleep(1.0)
+fields = open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()
+open("ticks", "w").write(str(int(fields[11]) + int(fields[12])))
+"""
+"""Notes the runner's processor time, after a second in which it had an output that is closed."""
+
+WATCH_SIZE = """
+import os, time
+end, seen = time.time() + 3, set()
+while time.time() < end:
+    try:
+        seen.add(os.stat("file").st_size)
+    except FileNotFoundError:
+        seen.add(-1)
+print(sorted(seen))
+"""
+
+BURN = """
+import time
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    pass
+print(time.process_time())
+"""
+
+SHARE_MUCH = """
+import ctypes, resource
+libc = ctypes.CDLL(None)
+print(libc.shmget(4714, ctypes.c_size_t(100 << 20), 0o1666), resource.getrlimit(resource.RLIMIT_NOFILE)[1] <= 4096)
+"""
+
+HOSTILE_ARCHIVE = """
+import io, tarfile
+archive = tarfile.open("hostile.tar", "w")
+for name, target in (
+    ("../../../../etc/planted", ""), ("/usr/planted", ""), ("/etc/planted", ""), ("link", "/etc"), ("link/planted", ""),
+    ("far", "../../../usr"), ("far/planted", ""),
+):
+    member = tarfile.TarInfo(name)
+    if target:
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        archive.addfile(member)
+    else:
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b"x"))
+archive.close()
 """

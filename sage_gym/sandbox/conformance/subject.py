@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from sage_gym.sandbox.conformance.programs import COUNT_ARGUMENT
 from sage_gym.sandbox.protocol import Limits, Result, Sandbox
 
-__all__ = ["Check", "Subject", "expect", "expect_error", "is_running", "python", "shell"]
+__all__ = ["Check", "Subject", "expect", "expect_error", "is_running", "new_mark", "python", "shell"]
 
 PATIENCE_S = 5.0
 
@@ -63,6 +64,11 @@ def shell(sandbox: Sandbox, text: str, timeout_s: float | None = None, stdin: by
 def python(sandbox: Sandbox, text: str, timeout_s: float | None = None) -> Result:
     """Run a text with `python3 -c`."""
     return sandbox.exec(["python3", "-c", text], timeout_s)
+
+
+def new_mark() -> str:
+    """Return a number of seconds that no other `sleep` on this machine waits, to tell a process by."""
+    return f"4242.{secrets.randbelow(10**9):09d}"
 
 
 def is_running(sandbox: Sandbox, mark: str, patience_s: float = PATIENCE_S) -> bool:

@@ -49,9 +49,11 @@ def make_image(engine: Engine, image: str, say: Say, mirror: str = MIRROR) -> No
         root = Path(folder, "root")
         say(f"fetching and unpacking Debian {SUITE} from {mirror}")
         _bootstrap(root, packages_of(image), mirror)
-        _settle(root)
+        for needless in NEEDLESS:
+            shutil.rmtree(root / needless, ignore_errors=True)
+        (root / "workspace").mkdir()
         say(f"handing {image} to the engine")
-        engine.import_image(_archive(root), image, ["USER 1000:1000", "WORKDIR /workspace"])
+        engine.import_image(_archive(root), image, ["WORKDIR /workspace"])
 
 
 def packages_of(image: str) -> list[str]:
@@ -68,16 +70,6 @@ def _bootstrap(root: Path, packages: list[str], mirror: str) -> None:
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         raise ImageError(f"debootstrap ended with {done.returncode} (it needs root, and {mirror}):\n{last}")
-
-
-def _settle(root: Path) -> None:
-    """Add the user that commands run as, and take out what none of them reads."""
-    for name, line in (("passwd", "agent:x:1000:1000:agent:/workspace:/bin/bash"), ("group", "agent:x:1000:")):
-        with (root / "etc" / name).open("a") as file:
-            file.write(line + "\n")
-    for folder in NEEDLESS:
-        shutil.rmtree(root / folder, ignore_errors=True)
-    (root / "workspace").mkdir()
 
 
 def _archive(root: Path) -> Iterator[bytes]:

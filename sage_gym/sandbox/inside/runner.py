@@ -14,6 +14,7 @@ import selectors
 import signal
 import time
 from collections import deque
+from contextlib import suppress
 
 from . import files
 from .capture import CHUNK_BYTES
@@ -50,6 +51,7 @@ class Runner:
         self.jobs: set[Job] = set()
         self.started: deque[Command] = deque()
         self.wake, self.waker = os.pipe()
+        os.set_blocking(self.waker, False)
         self.selector = selectors.DefaultSelector()
         self.ends_at = 0.0
 
@@ -61,6 +63,8 @@ class Runner:
         gc.freeze()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)  # the event loop is woken, and reaps
+        signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
         for name, limit in self.options["rlimits"].items():
             resource.setrlimit(getattr(resource, name), (limit, limit))
         self._live_on()
@@ -133,7 +137,8 @@ class Runner:
     def _tell_started(self, command: Command) -> None:
         """Have the event loop see to a command; called in another thread."""
         self.started.append(command)
-        os.write(self.waker, b".")
+        with suppress(BlockingIOError):  # it is full, so the loop is to be woken anyway
+            os.write(self.waker, b".")
 
     def _begin_started(self) -> None:
         os.read(self.wake, CHUNK_BYTES)
