@@ -6,6 +6,7 @@ from sage_gym.registry import register
 
 __version__ = "0.1.0"
 
+register("environment", "database", "envs.database.environment:Database")
 register("environment", "webshop", "envs.webshop.environment:WebShop")
 register("policy", "nano", "policies.nano:load")
 register("policy", "causal_lm", "policies.pretrained:load")
@@ -22,6 +23,7 @@ register("reward", "calibration", "rewards.calibration:Calibration")
 def _register_gymnasium() -> None:
     import gymnasium
 
+    gymnasium.register(id="sage_gym/Database-v0", entry_point="envs.database.environment:Database")
     gymnasium.register(id="sage_gym/WebShop-v0", entry_point="envs.webshop.environment:WebShop")
 
 

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
-from tests.imports import PACKAGES, ROOT, imports, source_files
+from tests.imports import PACKAGES, ROOT, imports, module_of, source_files
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 COMES_WITH = {"pydantic-core": "pydantic"}
@@ -24,7 +24,9 @@ def names(requirements: list[str]) -> set[str]:
 
 def imported() -> set[str]:
     modules = {
-        item.module.split(".")[0] for path in source_files() for item in imports(path.read_text(encoding="utf-8"))
+        item.module.split(".")[0]
+        for path in source_files()
+        for item in imports(path.read_text(encoding="utf-8"), module_of(path), path.stem == "__init__")
     }
     distributions = packages_distributions()
     outside = {module for module in modules if module and module not in sys.stdlib_module_names} - set(PACKAGES)

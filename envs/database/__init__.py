@@ -1,0 +1,1 @@
+"""Tasks over tables, answered by SQL: AgentBench's records and a generator of our own."""
