@@ -26,6 +26,8 @@ FRAME = struct.Struct(">BxxxI")
 """Docker's attach protocol: the stream (1 stdout, 2 stderr), three empty bytes, the length."""
 STDERR = 2
 CHUNK_BYTES = 1 << 16
+OURS = "sage-gym/"
+"""What images that are made here are called."""
 OWN_PROCESSES = 8
 """Of the runner, beside the commands' own."""
 OWN_MEMORY_MIB = 64
@@ -102,10 +104,8 @@ class Engine:
         try:
             self._client.images.get(image)
         except ImageNotFound:
-            raise ImageError(
-                f"the engine has no image {image!r}; make it with `python -m sage_gym.sandbox image {image}`, "
-                f"or pull it with `docker pull {image}`"
-            ) from None
+            ours = f"make it with `python -m sage_gym.sandbox image {image}`, or " if image.startswith(OURS) else ""
+            raise ImageError(f"the engine has no image {image!r}; {ours}pull it with `docker pull {image}`") from None
         except FAULTS as error:
             raise _gone(error) from error
 

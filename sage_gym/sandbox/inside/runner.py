@@ -155,6 +155,8 @@ class Runner:
 
     def _begin(self, command: Command) -> None:
         if command not in self.jobs:  # it was late
+            if command.child is not None:
+                kill_coming_from(command.child.pid, command.started_ticks, self._roots())
             command.let_go()
         elif command.child is not None:
             command.begin(self.selector)
