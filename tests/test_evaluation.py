@@ -45,7 +45,7 @@ def test_clusters_that_agree_within_widen_the_interval():
 
 
 def test_truncation_counts_as_not_succeeded_and_infrastructure_stands_apart():
-    turns = (make_turn("a", is_invalid=True), make_turn("b"))
+    turns = (make_turn("a", is_invalid=True), make_turn("b", denial="deny (whole-deletion): no"))
     evaluation = [
         make_trajectory("shop/0", turns=turns),
         make_trajectory("shop/1", success=True, stop=StopReason.EPISODE_TOKENS, reward=0.4),
@@ -59,7 +59,7 @@ def test_truncation_counts_as_not_succeeded_and_infrastructure_stands_apart():
     assert metrics.success_if_infrastructure_passed == 0.5
     assert metrics.score.value == pytest.approx(1.4 / 3)
     assert (metrics.turns, metrics.tokens) == (pytest.approx(4 / 3), pytest.approx(8 / 3))
-    assert metrics.invalid_share == 0.25
+    assert metrics.invalid_share == metrics.denied_share == 0.25
     assert metrics.stop_reasons == {"episode_tokens": 1, "infrastructure": 1, "terminated": 2}
     assert metrics.numbers("select")["select/success_low"] == metrics.success.low
 

@@ -271,6 +271,14 @@ def test_a_bare_round_zero_has_a_page(tmp_path):
     assert "No forecast was judged" in words
 
 
+def test_what_a_guard_denied_is_a_number_beside_the_invalid_actions(tmp_path):
+    select = [make_trajectory(turns=(make_turn(denial="deny (whole-deletion): no"), make_turn()))]
+    write_manifest(
+        round_path(tmp_path, 0), account_for_round(run="bare", number=0, stage="start", policy="p", select=select)
+    )
+    assert "50.0 % denied" in Page(write_report(tmp_path).read_text(encoding="utf-8")).words()
+
+
 def test_a_folder_without_rounds_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected rounds/\*/manifest.json"):
         write_report(tmp_path)

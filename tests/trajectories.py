@@ -22,13 +22,14 @@ def make_turn(
     origin: Origin = Origin.POLICY,
     is_invalid: bool = False,
     reward: float = 0.0,
+    denial: str = "",
 ) -> Turn:
     ids = tuple(range(len(logprobs)))
     ledger = Ledger((1, 2, 3), ids, tuple(logprobs), (True,) * len(ids))
     decision = Decision(
         action, action, ledger=ledger, p_fail_before=p_fail_before, p_fail=p_fail, entropy=entropy, origin=origin
     )
-    return Turn(observation, decision, reward, is_invalid)
+    return Turn(observation, decision, reward, is_invalid, info={"denial": denial} if denial else {})
 
 
 def make_trajectory(

@@ -37,6 +37,8 @@ class Metrics(BaseModel):
     """Mean sampled a scored episode."""
     invalid_share: float
     """Of the scored episodes' turns."""
+    denied_share: float = 0.0
+    """Of the scored episodes' turns: those whose action a guard did not let run (`info["denial"]`)."""
     stop_reasons: dict[str, int]
     """Of all episodes."""
 
@@ -48,6 +50,7 @@ class Metrics(BaseModel):
             "turns": self.turns,
             "tokens": self.tokens,
             "invalid_share": self.invalid_share,
+            "denied_share": self.denied_share,
         }
         for name, interval in (("success", self.success), ("score", self.score)):
             if interval is not None:
@@ -86,5 +89,6 @@ def measure(trajectories: Sequence[Trajectory], *, seed: int = 0) -> Metrics:
         turns=len(turns) / max(1, n),
         tokens=sum(t.token_count for t in scored) / max(1, n),
         invalid_share=sum(turn.is_invalid for turn in turns) / max(1, len(turns)),
+        denied_share=sum(bool(turn.info.get("denial")) for turn in turns) / max(1, len(turns)),
         stop_reasons=dict(sorted(Counter(str(t.stop_reason) for t in trajectories).items())),
     )
