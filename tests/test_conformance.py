@@ -9,6 +9,8 @@ import pytest
 from envs.database.environment import Database
 from envs.database.experts import expert as database_expert
 from envs.database.experts import unattainable as database_unattainable
+from envs.tools.environment import Tools
+from envs.tools.experts import expert as tools_expert
 from envs.webshop.environment import WebShop
 from envs.webshop.experts import expert as webshop_expert
 from envs.webshop.experts import unattainable as webshop_unattainable
@@ -22,6 +24,7 @@ from tests.trajectories import make_trajectory, make_turn
 SUBJECTS = {
     "webshop": EnvironmentSubject(WebShop, webshop_expert, webshop_unattainable),
     "database": EnvironmentSubject(Database, database_expert, database_unattainable),
+    "tools": EnvironmentSubject(Tools, tools_expert),
 }
 REWARDS = {"outcome": Outcome, "critic": LearnedCritic, "rule": RuleCritic, "calibration": Calibration}
 TRAJECTORIES = tuple(

@@ -29,7 +29,8 @@ from sage_gym.sandbox import Limits, ownership
 from sage_gym.sandbox.docker import SCRATCH, WORKSPACE
 from sage_gym.sandbox.engine import connect
 started = connect().start(
-    "sage-gym/base:1", ["sleep", "1000"], limits=Limits(), scratch=SCRATCH, workspace=WORKSPACE, has_network=False,
+    "sage-gym/base:1", ["sleep", "1000"], limits=Limits(), scratch=SCRATCH, user=1234567, workspace=WORKSPACE,
+    has_network=False,
     labels=ownership.labels(),
 )
 print(started[0], flush=True)

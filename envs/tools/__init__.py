@@ -1,0 +1,1 @@
+"""Multi-tool tasks over a small simulated company."""
