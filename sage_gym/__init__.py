@@ -7,6 +7,7 @@ from sage_gym.registry import register
 __version__ = "0.1.0"
 
 register("environment", "database", "envs.database.environment:Database")
+register("environment", "terminal", "envs.terminal.environment:Terminal")
 register("environment", "tools", "envs.tools.environment:Tools")
 register("environment", "webshop", "envs.webshop.environment:WebShop")
 register("policy", "nano", "policies.nano:load")
@@ -25,6 +26,7 @@ def _register_gymnasium() -> None:
     import gymnasium
 
     gymnasium.register(id="sage_gym/Database-v0", entry_point="envs.database.environment:Database")
+    gymnasium.register(id="sage_gym/Terminal-v0", entry_point="envs.terminal.environment:Terminal")
     gymnasium.register(id="sage_gym/Tools-v0", entry_point="envs.tools.environment:Tools")
     gymnasium.register(id="sage_gym/WebShop-v0", entry_point="envs.webshop.environment:WebShop")
 

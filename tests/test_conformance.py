@@ -9,6 +9,8 @@ import pytest
 from envs.database.environment import Database
 from envs.database.experts import expert as database_expert
 from envs.database.experts import unattainable as database_unattainable
+from envs.terminal.environment import Terminal
+from envs.terminal.experts import expert as terminal_expert
 from envs.tools.environment import Tools
 from envs.tools.experts import expert as tools_expert
 from envs.webshop.environment import WebShop
@@ -19,12 +21,14 @@ from rewards.critic import LearnedCritic, RuleCritic
 from rewards.outcome import Outcome
 from sage_gym.conformance import ENVIRONMENT_CHECKS, REWARD_CHECKS, EnvironmentSubject, RewardSubject
 from tests.imports import ROOT
+from tests.sandbox_backends import require_engine
 from tests.trajectories import make_trajectory, make_turn
 
 SUBJECTS = {
     "webshop": EnvironmentSubject(WebShop, webshop_expert, webshop_unattainable),
     "database": EnvironmentSubject(Database, database_expert, database_unattainable),
     "tools": EnvironmentSubject(Tools, tools_expert),
+    "terminal": EnvironmentSubject(Terminal, terminal_expert, tasks=4),
 }
 REWARDS = {"outcome": Outcome, "critic": LearnedCritic, "rule": RuleCritic, "calibration": Calibration}
 TRAJECTORIES = tuple(
@@ -41,8 +45,12 @@ def name(check):
 
 
 @pytest.mark.parametrize("check", ENVIRONMENT_CHECKS, ids=name)
-@pytest.mark.parametrize("environment", SUBJECTS)
+@pytest.mark.parametrize(
+    "environment", [pytest.param(n, marks=[pytest.mark.docker] if n == "terminal" else []) for n in SUBJECTS]
+)
 def test_environment_holds(environment, check):
+    if environment == "terminal":
+        require_engine()
     check(SUBJECTS[environment])
 
 

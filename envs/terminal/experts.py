@@ -1,0 +1,78 @@
+"""A reference solution that runs a problem's own commands, and the list of tasks that no solution can finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from envs.terminal.environment import Terminal
+from envs.terminal.problems import Code, Problem, Record
+
+__all__ = ["Expert", "expert", "play", "unattainable"]
+
+
+class Expert:
+    """Runs the solution's commands, each once, then answers what the last one printed, or says that all is done.
+
+    A record's solution is its example; where it has none, what it is compared with is answered. What another has
+    damaged in between it does not mend.
+    """
+
+    def __init__(self, env: Terminal) -> None:
+        self._env = env
+
+    def action(self) -> str:
+        """Return the next action for the environment's present state."""
+        session = self._env.session
+        left = [command for command in solution(session.problem) if command.strip() not in session.commands]
+        if left:
+            return f"bash[{left[0]}]"
+        return self._end(session.problem)
+
+    def _end(self, problem: Problem) -> str:
+        goal = problem.goal
+        if isinstance(goal, Record):
+            if goal.answer is not None:
+                return f"answer[{goal.answer}]"
+            return f"answer[{self._env.observation.strip()}]" if goal.pattern or None in goal.chain else "done[]"
+        return f"answer[{self._env.observation.strip()}]" if goal.answer else "done[]"
+
+
+def solution(problem: Problem) -> tuple[str, ...]:
+    """Return the commands that do what a problem wants; none for a record that has no example."""
+    if not isinstance(problem.goal, Record):
+        return problem.solution
+    example = problem.goal.example
+    return (_as_bash(example),) if example is not None and example.language in ("bash", "python") else ()
+
+
+def _as_bash(code: Code) -> str:
+    return code.text if code.language == "bash" else f"python3 - <<'END_OF_PROGRAM'\n{code.text}\nEND_OF_PROGRAM"
+
+
+def expert(env: Terminal) -> Expert:
+    """Return the expert of an environment (`make(...).unwrapped`)."""
+    return Expert(env)
+
+
+def unattainable(env: Terminal, split: str) -> dict[str, str]:
+    """List the tasks of a split whose own reference solution scores 0, with the reason; plays each of them.
+
+    AgentBench's records partly need root, its images or a network, none of which a sandbox has.
+    """
+    found = {}
+    for task in env.tasks(split):
+        env.reset(options={"task": task})
+        reward, seen = play(env, expert(env).action)
+        if reward != 1.0:
+            found[task.key] = f"its own solution scores {reward:g}; last output: {seen[:120]!r}"
+    return found
+
+
+def play(env: Terminal, action: Callable[[], str]) -> tuple[float, str]:
+    """Play an episode that has begun to its end; return its reward and the last output before that."""
+    reward, is_over, seen = 0.0, False, ""
+    while not is_over:
+        seen = env.observation
+        _, reward, ended, cut, _ = env.step(action())
+        is_over = ended or cut
+    return reward, seen
