@@ -63,8 +63,9 @@ class Terminal(gymnasium.Env[str, str]):
     ## Information
     `task` (key), `admissible_actions` (None: free text), `invalid_action`, `message` (why the last action was invalid,
     else empty), `denials` (commands that the guard has not let run so far), `denial` (why it did not let the last one
-    run, else empty), `success` (reward 1), `stop_reason` (None while it runs) and, at the end, `reward_components`: 1 or 0 for each of `answer`, `files`, `archive`, `script` and
-    `processes` that the task has, or `match` or `check` of a record.
+    run, else empty), `success` (reward 1), `stop_reason` (None while it runs) and, at the end, `reward_components`: 1
+    or 0 for each of `answer`, `files`, `archive`, `script` and `processes` that the task has, or `match` or `check` of
+    a record.
 
     ## Arguments
     records: folder with AgentBench's `.json` or `.jsonl` records, each file a split by its name, scripts in `scripts/`;
