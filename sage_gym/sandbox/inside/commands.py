@@ -11,6 +11,7 @@ import os
 import subprocess
 import threading
 import time
+from queue import SimpleQueue
 
 from .capture import Capture
 from .frames import pack
@@ -46,17 +47,6 @@ class Command(Job):
         self.child: subprocess.Popen[bytes] | None = None
         self.failure: Exception | None = None
         self.is_started = self.is_retried = False
-
-    def start(self, tell: Callable[[Command], None]) -> None:
-        """Start it, and tell when that has been done or has failed; `tell` is called in another thread.
-
-        Raises:
-            BlockingIOError: there is no room for one more thread.
-        """
-        try:
-            threading.Thread(target=self._start, args=(tell,), daemon=True).start()
-        except RuntimeError as error:
-            raise BlockingIOError(errno.EAGAIN, "no room for one more thread") from error
 
     def begin(self, selector: selectors.BaseSelector) -> None:
         """Watch it, once it has been started."""
@@ -101,7 +91,8 @@ class Command(Job):
         }
         return pack(header, stdout + stderr)
 
-    def _start(self, tell: Callable[[Command], None]) -> None:
+    def start(self) -> None:
+        """Start it, or note why that failed; this takes as long as it takes."""
         argv, cwd = self.request["argv"], self.request["cwd"]
         try:
             try:
@@ -113,7 +104,6 @@ class Command(Job):
                 self.child = self._popen(["sh", "-c", 'cd -- "$0" && exec "$@"', cwd, *argv], "/")
         except Exception as error:
             self.failure = error
-        tell(self)
 
     def _popen(self, argv: list[str], cwd: str) -> subprocess.Popen[bytes]:
         user: dict[str, Any] = {}
@@ -140,3 +130,40 @@ class Command(Job):
             return NOT_RUN, f"{program}: the limit of processes is reached\n"
         what = folder if isinstance(error, OSError) and error.filename == folder else program
         return NOT_RUN, f"{what}: {getattr(error, 'strerror', None) or error}\n"
+
+
+class Starters:
+    """Threads that start commands, as many as have one to start, kept for the next.
+
+    Args:
+        tell: called with a command, in a thread, when it has been started or could not be.
+
+    Attributes:
+        idle: how many wait; whoever is told counts the thread as idle again.
+    """
+
+    def __init__(self, tell: Callable[[Command], None]) -> None:
+        self.tell = tell
+        self.idle = 0
+        self.commands: SimpleQueue[Command] = SimpleQueue()
+
+    def start(self, command: Command) -> None:
+        """Have a command started.
+
+        Raises:
+            BlockingIOError: there is no room for one more thread.
+        """
+        if self.idle:
+            self.idle -= 1
+        else:
+            try:
+                threading.Thread(target=self._work, daemon=True).start()
+            except RuntimeError as error:
+                raise BlockingIOError(errno.EAGAIN, "no room for one more thread") from error
+        self.commands.put(command)
+
+    def _work(self) -> None:
+        while True:
+            command = self.commands.get()
+            command.start()
+            self.tell(command)

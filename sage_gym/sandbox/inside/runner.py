@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from . import files
 from .capture import CHUNK_BYTES
-from .commands import Command
+from .commands import Command, Starters
 from .filework import FileWork
 from .frames import Frames, pack
 from .identity import bound, offer_to_oom_killer
@@ -49,7 +49,9 @@ class Runner:
         self.options = options
         self.place = Place(options)
         self.jobs: set[Job] = set()
+        self.starters = Starters(self._tell_started)
         self.started: deque[Command] = deque()
+        self.is_offered = False
         self.wake, self.waker = os.pipe()
         os.set_blocking(self.waker, False)
         self.selector = selectors.DefaultSelector()
@@ -125,8 +127,10 @@ class Runner:
 
     def _start(self, request: dict[str, Any], body: bytes) -> None:
         command = Command(request, body, self.place)
-        offer_to_oom_killer(is_offered=True)  # the new process has it from here
-        command.start(self._tell_started)
+        if not self.is_offered:
+            offer_to_oom_killer(is_offered=True)  # the new process has it from here
+            self.is_offered = True
+        self.starters.start(command)
         self.jobs.add(command)
 
     def _work_with_files(self, request: dict[str, Any], body: bytes) -> None:
@@ -145,13 +149,15 @@ class Runner:
         while self.started:
             command = self.started.popleft()
             command.is_started = True
+            self.starters.idle += 1
             try:
                 self._begin(command)
             except OSError as error:
                 command.failure = error
                 self._finish(command, is_timed_out=False)
-        if not self._are_starting():
+        if self.is_offered and not self._are_starting():
             offer_to_oom_killer(is_offered=False)
+            self.is_offered = False
 
     def _begin(self, command: Command) -> None:
         if command not in self.jobs:  # it was late
@@ -162,7 +168,7 @@ class Runner:
             command.begin(self.selector)
         elif isinstance(command.failure, BlockingIOError) and not command.is_retried:
             self._make_room()
-            command.start(self._tell_started)
+            self.starters.start(command)
             command.is_retried, command.is_started, command.failure = True, False, None
         else:
             self._finish(command, is_timed_out=False)
