@@ -170,12 +170,10 @@ def test_limits_that_make_no_sense_are_refused():
 
 def test_an_absent_engine_says_what_was_tried(monkeypatch, capsys):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    engines.connect.cache_clear()
     with pytest.raises(EngineAbsentError, match=r"unix:///nowhere/docker.sock.*DOCKER_HOST"):
         open_sandbox("docker")
     assert __main__.main(["cleanup"]) == 2
     assert "expected a container engine" in capsys.readouterr().err
-    engines.connect.cache_clear()
 
 
 class NoImages:

@@ -210,18 +210,21 @@ class Engine:
             raise _gone(error) from error
 
 
-@cache
 def connect() -> Engine:
-    """Connect to the engine that `$DOCKER_HOST`, or else the system's socket, names.
+    """Connect to the engine that `$DOCKER_HOST`, or else the system's socket, names; once for each.
 
     Raises:
         EngineAbsentError: none answers there; says what was tried.
     """
+    return _connect(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+
+
+@cache
+def _connect(tried: str) -> Engine:
     try:
         client = docker.from_env(timeout=TIMEOUT_S)
         client.ping()
     except FAULTS as error:
-        tried = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         raise EngineAbsentError(
             f"expected a container engine at {tried}, got: {error}. Start it (`systemctl start docker`, or "
             "`dockerd` as root), or name another with DOCKER_HOST; what does not ask for docker runs without it"
