@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from sage_gym.config.commands import BENCH, PLAY, TRAIN, Command
+from sage_gym.config.commands import BENCH, EXPLAIN, PLAY, TRAIN, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
 from sage_gym.config.guide import guide
+from sage_gym.config.introspection import ExplainConfig
 from sage_gym.config.reading import read, read_or_exit
 from sage_gym.config.saved import check_run, open_run, save
 from sage_gym.config.sections import Component
@@ -15,11 +16,13 @@ from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
 
 __all__ = [
     "BENCH",
+    "EXPLAIN",
     "PLAY",
     "TRAIN",
     "BenchConfig",
     "Command",
     "Component",
+    "ExplainConfig",
     "PlayConfig",
     "TrainConfig",
     "check_run",

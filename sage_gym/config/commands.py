@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sage_gym.config.components import find_bench, find_environment, find_policy
+from sage_gym.config.introspection import ExplainConfig
 from sage_gym.config.sections import Section
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
 
-__all__ = ["BENCH", "PLAY", "TRAIN", "Command"]
+__all__ = ["BENCH", "EXPLAIN", "PLAY", "TRAIN", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -37,6 +38,22 @@ TRAIN = Command(
         "env=webshop env.catalog='$SAGE_GYM_DATA/data/webshop' policy=nano",
         "env=webshop stages=[distil] amplify.enabled=false selection.score_weights=null",
         "config=runs/demo/config.yaml run=again",
+    ),
+)
+EXPLAIN = Command(
+    "sage_gym.explain",
+    ExplainConfig,
+    "Which turns an outcome came from, and whether that can be believed. With task=… the decision points of what was "
+    "played of it, in words: attention flowing back from the outcome, the forecast without the turn, entropy, the "
+    "alternatives that were weighed. Without it the same for many trajectories, and the test of faithfulness: a table, "
+    "introspection/ in the run's folder (which the viewer marks), and a section of the run's report.",
+    {},
+    (
+        "run=demo",
+        "run=demo task=webshop/synthetic/00042",
+        "run=runs/demo trajectories=400 files=test/test-006-restricted.jsonl,rounds/006/select.jsonl",
+        "run=demo signal=leave_one_out",
+        "run=demo task=webshop/synthetic/00042 words.address=http://localhost:8000/v1 words.model=qwen",
     ),
 )
 PLAY = Command(

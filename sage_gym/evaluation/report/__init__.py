@@ -7,8 +7,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sage_gym.evaluation.introspection.records import read_faithfulness
 from sage_gym.evaluation.manifest import read_final, read_rounds
 from sage_gym.evaluation.report import wording
+from sage_gym.evaluation.report.introspection import build_part
 from sage_gym.evaluation.report.page import Page, build_page
 
 __all__ = ["render_report", "write_report"]
@@ -36,6 +38,7 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
         read_final(run_folder),
         yardstick_rounds=read_rounds(chosen) if chosen else [],
         yardstick_final=read_final(chosen) if chosen else None,
+        introspection=build_part(read_faithfulness(run_folder)),
     )
     path = run_folder / "report.html"
     partial = path.with_name("report.html.partial")

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from sage_gym.evaluation.calibration import ReliabilityRow
 
-__all__ = ["Point", "Series", "Whisker", "forest_chart", "line_chart", "nice_ticks", "reliability_chart"]
+__all__ = ["Point", "Series", "Whisker", "forest_chart", "line_chart", "nice_ticks", "reliability_chart", "share_chart"]
 
 WIDTH, HEIGHT = 360.0, 216.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 10.0, 30.0
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line. `style` is a CSS class: `main`, `rival` or `muted`."""
+    """A line. `style` is a CSS class: `main`, `rival`, `muted` or `faint`."""
 
     name: str
     points: tuple[Point, ...]
@@ -90,6 +90,23 @@ def line_chart(series: Sequence[Series], show: Callable[[float], str], label: st
     y = _Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     body = [_grid(ticks, y, show), _rounds(sorted({int(p.x) for p in points}), x)]
     body += [_band(s, x, y) + _line(s, x, y, show) for s in reversed(kept)]
+    return _svg(HEIGHT, label, body)
+
+
+def share_chart(series: Sequence[Series], show: Callable[[float], str], label: str) -> Markup:
+    """Draw lines over a share from 0 to 100 %, from 0 up."""
+    ticks = nice_ticks(0.0, max(1e-9, *(p.y for s in series for p in s.points)))
+    x, y = _Scale(0, 1, LEFT, WIDTH - RIGHT), _Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    body = [_grid(ticks, y, show)]
+    body += [
+        f'<text class="tick" x="{x(t):.1f}" y="{HEIGHT - 10:.1f}" text-anchor="middle">{100 * t:.0f} %</text>'
+        for t in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    for line in reversed(series):
+        path = " ".join(f"{x(p.x):.1f},{y(p.y):.1f}" for p in line.points)
+        body.append(
+            f'<polyline class="line {line.style}" points="{path}"><title>{escape(line.name)}</title></polyline>'
+        )
     return _svg(HEIGHT, label, body)
 
 

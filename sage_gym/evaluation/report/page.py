@@ -19,6 +19,7 @@ from sage_gym.evaluation.report.charts import (
     line_chart,
     reliability_chart,
 )
+from sage_gym.evaluation.report.introspection import IntrospectionPart
 from sage_gym.evaluation.report.wording import compact, fixed, percent
 from sage_gym.evaluation.significance import PairedTest, compare, holm
 
@@ -78,6 +79,7 @@ class Page:
     """None where the forecasts are the final manifest's, on the test split."""
     reliability: Markup
     has_yardstick: bool
+    introspection: IntrospectionPart | None = None
 
     @property
     def tokens_trained(self) -> int:
@@ -95,6 +97,7 @@ def build_page(
     final: FinalManifest | None,
     yardstick_rounds: Sequence[RoundManifest] = (),
     yardstick_final: FinalManifest | None = None,
+    introspection: IntrospectionPart | None = None,
 ) -> Page:
     """Compute what the page shows from the manifests of a run and, where given, of its yardstick."""
     versus = _versus(final, yardstick_final, rounds, yardstick_rounds)
@@ -114,6 +117,7 @@ def build_page(
         if decision
         else Markup(""),
         has_yardstick=bool(yardstick_rounds),
+        introspection=introspection,
     )
 
 

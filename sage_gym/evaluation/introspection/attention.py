@@ -1,0 +1,250 @@
+"""Attention flowing back from the outcome through the residual stream, layer by layer, in bounded memory.
+
+Let r be what each position has of the outcome's relevance: 1 at the place it is read, 0 elsewhere, above the last
+layer. A layer with attention A (heads h, queries i, keys j) hands relevance down, and the residual stream keeps it:
+
+    weighted   r_j ← r_j + Σ_i r_i · mean_h |A_hij · ∂y/∂A_hij|       y: log-odds of failure
+    positive   r_j ← r_j + Σ_i r_i · mean_h max(0, A_hij · ∂y/∂A_hij)
+    plain      r_j ← (r_j + Σ_i r_i · mean_h A_hij) / 2
+
+`plain` is attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928), `positive` its form weighted by gradient
+(Chefer, Gur and Wolf 2021, arXiv 2103.15679, equation 5). `weighted` takes the size of the product, since a turn that
+speaks against the outcome matters as one that speaks for it; SAGE-nano (arXiv 2507.00092) gives no formula.
+
+A backward pass meets the layers from the last to the first, which is the order that r needs. So the rows of A and of
+its gradient are made again, a block of queries at a time, used, and thrown away: memory grows with T, not with T².
+For causal models with plain full attention that goes through transformers' `AttentionInterface`, adapters included.
+Left out: the feed-forward layers, which mix no positions, and the values' norms.
+
+Shapes: A query heads, T tokens, D head width, H hidden, K decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
+
+from sage_gym.blockwise import check_plain, with_equal_heads
+from sage_gym.distill.objective import backbone_of
+from sage_gym.evaluation.introspection.traces import Trace
+from sage_gym.protocols import Student
+
+__all__ = ["Flow", "Reading", "attention_obstacle", "read_trace"]
+
+IMPLEMENTATION = "sage_gym_flow"
+BLOCK = 128
+SOFTCAPS = ("attn_logit_softcapping",)
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Flow:
+    """Relevance (T) of each position, handed down from the last layer to the first."""
+
+    weighted_T: Tensor
+    positive_T: Tensor
+    plain_T: Tensor
+    layer: int | None = None
+    """The layer that was met last."""
+
+    @classmethod
+    def from_end(cls, end: int, length: int, device: torch.device) -> Flow:
+        """Start with all relevance at the position `end`."""
+        start_T = torch.zeros(length, device=device)
+        start_T[end] = 1.0
+        return cls(start_T, start_T.clone(), start_T.clone())
+
+    def enter(self, layer: int) -> None:
+        """Take note of the next layer down.
+
+        Raises:
+            RuntimeError: the layers come in another order.
+        """
+        if self.layer is not None and layer != self.layer - 1:
+            raise RuntimeError(f"expected layer {self.layer - 1} after {self.layer} in the backward pass, got {layer}")
+        self.layer = layer
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one pass over a whole trajectory tells, per token or per decision.
+
+    `flow_T` holds the three kinds of flow, None where attention weights are not to be had; `gradient_T` is
+    |embedding · its gradient|; the others are the forecaster's log-odds of failure and its calibrated probability, at
+    the last token before each decision and at its own last token.
+    """
+
+    flow_T: dict[str, Floats] | None
+    gradient_T: Floats
+    log_odds_before_K: Floats
+    log_odds_after_K: Floats
+    p_fail_before_K: Floats
+    p_fail_after_K: Floats
+
+
+def attention_obstacle(model: PreTrainedModel) -> str | None:
+    """Say why a model's attention weights are not to be had; None where they are."""
+    config = _config(model)
+    kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
+    problems = [f"layers of kind {kind!r}" for kind in sorted(kinds - {"full_attention"})]
+    if not getattr(config, "layer_types", None) and getattr(config, "sliding_window", None):
+        problems.append("a sliding window")
+    problems += [name for name in SOFTCAPS if getattr(config, name, None)]
+    if not problems and not _has_interface(model):
+        problems.append("attention that does not go through transformers' AttentionInterface")
+    return f"{type(model).__name__} has {', '.join(problems)}" if problems else None
+
+
+def read_trace(student: Student, trace: Trace) -> Reading:
+    """Read a whole trajectory once, forward and backward.
+
+    Raises:
+        ValueError: the student has no meta-cognition head.
+    """
+    head: Any = student.head
+    if head is None:
+        raise ValueError("expected a student with a meta-cognition head, which forecasts the outcome; got one without")
+    model = student.model
+    has_flow = attention_obstacle(model) is None
+    ids_1T = torch.from_numpy(trace.ids_T)[None].to(model.device)
+    flow = Flow.from_end(trace.end, ids_1T.shape[1], model.device) if has_flow else None
+    embeddings = model.get_input_embeddings()
+    embedded_1TH = embeddings(ids_1T).detach().requires_grad_(True)
+    opening_1H = head.read_openings(embeddings, [trace.ids_T[: trace.opening].tolist()])
+    with _flowing(model, flow) as kwargs:
+        states_TH = backbone_of(model)(inputs_embeds=embedded_1TH, use_cache=False, **kwargs).last_hidden_state[0]
+        y = head.forecast(states_TH[trace.end][None].float(), opening_1H, "after")[0]
+        [gradient_1TH] = torch.autograd.grad(y, embedded_1TH)
+    with torch.no_grad():
+        states = {"before": states_TH[trace.before_K].float(), "after": states_TH[trace.after_K].float()}
+        opening_KH = opening_1H.expand(len(trace.before_K), -1)
+        log_odds = {place: _array(head.forecast(h_KH, opening_KH, place)) for place, h_KH in states.items()}
+        p_fail = {place: _array(head.p_fail(h_KH, opening_KH, place)) for place, h_KH in states.items()}
+    return Reading(
+        None if flow is None else _found(flow),
+        _array((gradient_1TH * embedded_1TH)[0].sum(-1).abs()),
+        log_odds["before"],
+        log_odds["after"],
+        p_fail["before"],
+        p_fail["after"],
+    )
+
+
+def _found(flow: Flow) -> dict[str, Floats]:
+    return {
+        "weighted": _array(flow.weighted_T),
+        "positive": _array(flow.positive_T),
+        "plain": _array(flow.plain_T),
+    }
+
+
+def _array(values: Tensor) -> Floats:
+    return values.detach().double().cpu().numpy()
+
+
+def _config(model: PreTrainedModel) -> Any:
+    get_base = getattr(model, "get_base_model", None)
+    base: Any = get_base() if callable(get_base) else model
+    return base.config
+
+
+def _has_interface(model: PreTrainedModel) -> bool:
+    get_base = getattr(model, "get_base_model", None)
+    base: Any = get_base() if callable(get_base) else model
+    return bool(getattr(base, "_supports_attention_backend", False))
+
+
+@contextmanager
+def _flowing(model: PreTrainedModel, flow: Flow | None) -> Iterator[dict[str, Any]]:
+    """Let a model hand relevance down; give the keywords that its forward pass takes. Without a flow, leave it."""
+    if flow is None:
+        yield {}
+        return
+    config = _config(model)
+    before = config._attn_implementation
+    config._attn_implementation = IMPLEMENTATION
+    try:
+        yield {"flow": flow}
+    finally:
+        config._attn_implementation = before
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    flow: Flow | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of one row as transformers calls it; gives `(1, T, A, D)`."""
+    check_plain(module, attention_mask, kwargs)
+    if flow is None or dropout or query.shape[0] != 1:
+        raise ValueError(f"expected one row, no dropout and the keyword `flow` in {type(module).__name__}")
+    query, key, value = with_equal_heads(query, key, value)
+    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    output: Tensor = _FlowAttention.apply(query[0], key[0], value[0], flow, layer)  # type: ignore[no-untyped-call]
+    return output.transpose(0, 1)[None], None
+
+
+class _FlowAttention(torch.autograd.Function):
+    """softmax(q kᵀ) v, causal, `(A, T, D)`; its backward pass hands relevance down."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, flow: Flow, layer: int) -> Tensor:
+        output = torch.empty_like(query)
+        for start, stop in _blocks(query.shape[1]):
+            output[:, start:stop] = _weights(query, key, start, stop) @ value[:, :stop]
+        ctx.save_for_backward(query, key, value)
+        ctx.flow, ctx.layer = flow, layer
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value = ctx.saved_tensors
+        flow: Flow = ctx.flow
+        flow.enter(ctx.layer)
+        of_query, of_key, of_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        weighted_T, positive_T, plain_T = (torch.zeros_like(flow.plain_T) for _ in range(3))
+        for start, stop in _blocks(query.shape[1]):
+            p = _weights(query, key, start, stop)
+            of_p = gradient[:, start:stop] @ value[:, :stop].transpose(1, 2)
+            product = p.float() * of_p.float()
+            weighted_T[:stop] += flow.weighted_T[start:stop] @ product.abs().mean(0)
+            positive_T[:stop] += flow.positive_T[start:stop] @ product.clamp_min(0).mean(0)
+            plain_T[:stop] += flow.plain_T[start:stop] @ p.float().mean(0)
+            of_scores = torch._softmax_backward_data(of_p, p, -1, p.dtype)
+            of_query[:, start:stop] = of_scores @ key[:, :stop]
+            of_key[:, :stop] += of_scores.transpose(1, 2) @ query[:, start:stop]
+            of_value[:, :stop] += p.transpose(1, 2) @ gradient[:, start:stop]
+        flow.weighted_T = flow.weighted_T + weighted_T
+        flow.positive_T = flow.positive_T + positive_T
+        flow.plain_T = (flow.plain_T + plain_T) / 2
+        return of_query, of_key, of_value, None, None
+
+
+def _blocks(length: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, length, BLOCK):
+        yield start, min(start + BLOCK, length)
+
+
+def _weights(query: Tensor, key: Tensor, start: int, stop: int) -> Tensor:
+    """Return the attention weights `(A, n, m)` of a block of queries to the keys up to its end."""
+    scores = query[:, start:stop] @ key[:, :stop].transpose(1, 2)
+    scores[..., start:] += scores.new_full((stop - start, stop - start), float("-inf")).triu(1)
+    return scores.softmax(-1)
+
+
+AttentionInterface.register(IMPLEMENTATION, _attend)

@@ -1,0 +1,47 @@
+"""What may tell which turns mattered: one weight a turn by each signal, the larger the more.
+
+Attention and gradient are means over a turn's tokens: a sum would name the longest turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sage_gym.evaluation.introspection.attention import Reading
+from sage_gym.evaluation.introspection.naming import Signal
+from sage_gym.evaluation.introspection.traces import Trace
+
+__all__ = ["signals_of"]
+
+Floats = NDArray[np.float64]
+
+
+def signals_of(trace: Trace, reading: Reading, effects_N: Floats, rng: np.random.Generator) -> dict[Signal, Floats]:
+    """Return each signal's weights (N), those left out that are not to be had (no attention, no entropy recorded).
+
+    Args:
+        trace: the trajectory.
+        reading: of it.
+        effects_N: change of the log-odds when a turn alone is knocked out.
+        rng: of the lot.
+    """
+    found: dict[Signal, Floats] = {}
+    if reading.flow_T is not None:
+        found["attention"] = _mean(trace, reading.flow_T["weighted"])
+        found["positive"] = _mean(trace, reading.flow_T["positive"])
+        found["rollout"] = _mean(trace, reading.flow_T["plain"])
+    found["gradient"] = _mean(trace, reading.gradient_T)
+    entropies = [turn.decision.entropy for turn in trace.trajectory.turns[: len(trace.spans_N)]]
+    if all(entropy is not None for entropy in entropies):
+        found["entropy"] = np.array(entropies, dtype=float)
+    # from the state before the decision to the state that it led to
+    found["jump"] = np.abs(np.diff(reading.log_odds_before_K))[: len(trace.spans_N)]
+    found["leave_one_out"] = np.abs(effects_N)
+    found["last"] = np.arange(len(trace.spans_N), dtype=float)
+    found["random"] = rng.random(len(trace.spans_N))
+    return found
+
+
+def _mean(trace: Trace, values_T: Floats) -> Floats:
+    return np.array([values_T[start:stop].mean() for start, stop in trace.spans_N])
