@@ -223,10 +223,12 @@ def _adjust(tests: Sequence[SignalTest], field: str) -> list[SignalTest]:
 
 
 def _agreement(measured: Sequence[Measured]) -> float | None:
-    """Return the rank correlation of the last forecasts with those on record, None where none are."""
+    """Return the rank correlation of the last forecasts with those on record, None where these are too few or one."""
     decisions = [one.trace.trajectory.turns[-1].decision for one in measured]
     pairs = [(one.p_fail, d.p_fail) for one, d in zip(measured, decisions, strict=True) if d.p_fail is not None]
-    return rank_correlation(*np.array(pairs).T) if len(pairs) > 2 else None
+    if len({recorded for _, recorded in pairs}) < 3:
+        return None
+    return rank_correlation(*np.array(pairs).T)
 
 
 def _of(effects: Sequence[Floats], turns: Sequence[Sequence[int]]) -> list[float]:

@@ -1,8 +1,8 @@
 """The frozen forecaster: what it says of trajectories with turns taken away, many at a time.
 
 Variants of one trajectory begin alike. On a CPU they are read as a tree, so that what they have in common is read once
-(`sage_gym.distill.sharing`); elsewhere as padded rows, which need no mask under causal attention. A token counts as
-the same only at the same position, so that sequences with gaps are read as they are.
+(`sage_gym.distill.sharing`); elsewhere as padded rows. A token counts as the same only at the same position, so that
+sequences with gaps are read as they are.
 Shapes: M variants, T tokens, H hidden.
 """
 
@@ -79,19 +79,27 @@ class Forecaster:
         """Return the last hidden states `(M, H)` at the variants' ends."""
         length = max(len(variant.ids_T) for variant in variants)
         ends = torch.tensor([row * length + len(variant.ids_T) - 1 for row, variant in enumerate(variants)])
-        backbone, size = backbone_of(self._model), int(self._model.get_input_embeddings().weight.shape[0])
+        backbone, size = backbone_of(self._model), _any(self._model.get_input_embeddings()).weight.shape[0]
         # a tree's nodes are told apart by id and position together
         sharing = share([variant.positions_T * size + variant.ids_T for variant in variants], length)
         sharing = replace(sharing, ids_N=sharing.ids_N % size, position_N=sharing.ids_N // size)
         shared_NH = read_shared(self._model, backbone, sharing)
         if shared_NH is not None:
             return shared_NH[sharing.place_BT[ends]]
-        ids_MT, positions_MT = (torch.zeros(len(variants), length, dtype=torch.int64) for _ in range(2))
+        ids_MT, positions_MT, mask_MT = (torch.zeros(len(variants), length, dtype=torch.int64) for _ in range(3))
         for row, variant in enumerate(variants):
-            ids_MT[row, : len(variant.ids_T)] = torch.from_numpy(variant.ids_T)
-            positions_MT[row, : len(variant.ids_T)] = torch.from_numpy(variant.positions_T)
+            count = len(variant.ids_T)
+            ids_MT[row, :count] = torch.from_numpy(variant.ids_T)
+            positions_MT[row, :count] = torch.from_numpy(variant.positions_T)
+            mask_MT[row, :count] = 1
         device = self._model.device
-        found = backbone(input_ids=ids_MT.to(device), position_ids=positions_MT.to(device), use_cache=False)
+        # with a mask: without one, transformers takes a gap in the positions for the start of another sequence
+        found = backbone(
+            input_ids=ids_MT.to(device),
+            position_ids=positions_MT.to(device),
+            attention_mask=mask_MT.to(device),
+            use_cache=False,
+        )
         states_NH: Tensor = found.last_hidden_state.flatten(0, 1)
         return states_NH[ends.to(device)]
 

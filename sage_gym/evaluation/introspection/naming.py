@@ -32,4 +32,4 @@ assert tuple(SIGNALS) == get_args(Signal)
 def decision_points(weights_N: NDArray[np.float64]) -> list[int]:
     """Name the turns of the largest weights, the largest first: one in three, rounded, at least one."""
     count = max(1, round(len(weights_N) / 3))
-    return np.argsort(-weights_N, kind="stable")[:count].tolist()
+    return [int(turn) for turn in np.argsort(-weights_N, kind="stable")[:count]]

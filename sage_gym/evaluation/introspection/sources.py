@@ -78,11 +78,10 @@ def find_source(place: str, runs: Path, round: int | None, files: Sequence[str])
     if not rounds:
         raise ConfigError([f"run: expected a run with a finished round, got none in {folder}"])
     number = Standing.of(rounds).incumbent if round is None else round
-    source = Source(folder, training, number, _find_files(folder, training, number, files))
-    if not source.student.is_dir():
+    if not (RunFolder(folder).checkpoint(number) / "student").is_dir():
         kept = [str(int(path.parts[-3])) for path in folder.glob("rounds/*/checkpoint/student")]
         raise UnknownNameError(f"round of {folder} that keeps its student", str(number), kept)
-    return source
+    return Source(folder, training, number, _find_files(folder, training, number, files))
 
 
 def _find_files(folder: Path, training: TrainConfig, number: int, files: Sequence[str]) -> tuple[Path, ...]:

@@ -30,6 +30,8 @@ Watch = Callable[[Iterable[Measured], int], Iterable[Measured]]
 """Passes on what is measured, given how many are to come: for a progress bar."""
 LEAST_AGREEMENT = 0.9
 """Rank correlation of the forecasts on record with those read again; calibration does not change ranks."""
+NOTHING = 1e-6
+"""Nats: what the arithmetic's rounding is below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Study:
         """Return so many episodes, drawn by lot, explained; and whether what names their decision points is faithful.
 
         Raises:
-            RecordError: no episode can be looked into, or another student played them.
+            RecordError: no episode can be looked into, another student played them, or the forecaster looks at none.
         """
         played = list(self.source.trajectories())
         reasons = [obstacle(one.trajectory, self.longest) for one in played]
@@ -97,6 +99,11 @@ class Study:
         lot = np.random.default_rng([self.seed, 23]).permutation(len(able))[:count]
         drawn = [able[index] for index in sorted(lot.tolist())]
         measured = list(watch((m for _, m in self._measure(drawn, is_whole_test=True)), len(drawn)))
+        if all(np.abs(one.effects_N).max() < NOTHING for one in measured):
+            raise RecordError(
+                f"{self._names()}: expected forecasts that depend on what was played, got a head in round "
+                f"{self.source.round} that says the same whatever is taken away: is it trained? give round=…"
+            )
         found = judge_faithfulness(
             measured,
             signal=self.signal,
