@@ -72,7 +72,7 @@ def test_many_are_looked_into_tested_and_shown_in_the_report(run: Path, capsys: 
     assert found is not None
     assert (found.trajectories, found.signal, found.round, found.files) == (5, "attention", 0, (SELECT,))
     assert found.recorded == pytest.approx(1.0)
-    assert [way.way for way in found.ways] == ["knocked out", "closed up", "replaced"]
+    assert [way.way for way in found.ways] == ["knocked out", "closed up", "replaced", "shifted"]
     best = {test.name: test for test in found.signals}["leave_one_out"]
     assert all(test.named.value <= best.named.value + 1e-9 for test in found.signals)
     records = [path for path in (run / "introspection").glob("*.json") if path.name != "faithfulness.json"]

@@ -27,7 +27,7 @@ def faithfulness_of(made: list[Subject]) -> Faithfulness:
     ways = [
         WayTest(way=way, trajectories=len(made), named=own.named, others=own.others, matched=own.matched,
                 pairs=own.pairs, last=own.last)
-        for way in ("knocked out", "closed up", "replaced")
+        for way in ("knocked out", "closed up", "replaced", "shifted")
     ]  # fmt: skip
     return Faithfulness(
         run="toy",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sage_gym.evaluation.introspection.removal import closed_up, donors_of, knocked_out, replaced, whole
+from sage_gym.evaluation.introspection.removal import closed_up, donors_of, knocked_out, replaced, shifted, whole
 from sage_gym.evaluation.introspection.traces import obstacle, trace_all, trace_of
 from sage_gym.types import Decision, Ledger, StopReason, Trajectory, Turn
 from tests.trajectories import make_task, make_trajectory
@@ -52,6 +52,13 @@ def test_closing_up_moves_what_follows_and_replacing_puts_anothers_turn_there() 
     mixed = replaced(trace, 1, other)
     assert mixed.ids_T.tolist() == [1, 2, 3, 10, 4, 5, 21, 22, 26, 27, 13, 7, 8, 14, 9, 15, 16]
     assert (mixed.positions_T.tolist(), mixed.opening) == (list(range(17)), 3)
+
+
+def test_shifting_takes_nothing_away_and_moves_what_follows_by_the_turns_length() -> None:
+    trace = trace_of(episode(*FIVE))
+    moved = shifted(trace, 1)
+    assert moved.ids_T.tolist() == trace.ids_T.tolist()
+    assert moved.positions_T.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17, 18]
 
 
 def test_a_donor_is_of_another_task_has_another_turn_there_and_is_the_closest_in_length() -> None:

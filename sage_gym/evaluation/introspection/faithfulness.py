@@ -28,6 +28,8 @@ __all__ = ["Subject", "judge_faithfulness", "judge_signals"]
 
 Floats = NDArray[np.float64]
 GRID = np.linspace(0, 1, 11)
+WAYS = ("knocked out", "closed up", "replaced", "shifted")
+"""Of taking turns away; the first is the one that is judged by, the last takes nothing away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class Subject:
         Raises:
             ValueError: it was not measured for them.
         """
-        if measured.curves is None or measured.closed_N is None or measured.replaced_N is None:
+        others = {"closed up": measured.closed_N, "replaced": measured.replaced_N, "shifted": measured.shifted_N}
+        ways = {way: np.abs(effects_N) for way, effects_N in others.items() if effects_N is not None}
+        if measured.curves is None or len(ways) < len(others):
             raise ValueError("expected trajectories measured for the whole test, got one measured without it")
         task = measured.trace.trajectory.task
         return cls(
@@ -62,7 +66,7 @@ class Subject:
             np.abs(measured.effects_N),
             measured.signals,
             measured.curves,
-            {"closed up": np.abs(measured.closed_N), "replaced": np.abs(measured.replaced_N)},
+            ways,
         )
 
 
@@ -104,7 +108,7 @@ def judge_faithfulness(
         left_out=dict(left_out),
         recorded=_agreement(measured),
         signals=judge_signals(subjects, signal, seed),
-        ways=tuple(_judge_way(subjects, signal, way, seed) for way in ("knocked out", "closed up", "replaced")),
+        ways=tuple(_judge_way(subjects, signal, way, seed) for way in WAYS),
         turns=float(np.mean([len(subject.effects_N) for subject in subjects])),
         named_per_trajectory=float(np.mean([len(decision_points(s.signals[signal])) for s in subjects])),
         notes=tuple(notes),

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from sage_gym.evaluation.introspection.attention import Reading, read_trace
 from sage_gym.evaluation.introspection.forecaster import Forecaster
 from sage_gym.evaluation.introspection.naming import Signal
-from sage_gym.evaluation.introspection.removal import Variant, closed_up, donors_of, knocked_out, replaced, whole
+from sage_gym.evaluation.introspection.removal import (
+    Variant,
+    closed_up,
+    donors_of,
+    knocked_out,
+    replaced,
+    shifted,
+    whole,
+)
 from sage_gym.evaluation.introspection.signals import signals_of
 from sage_gym.evaluation.introspection.traces import Trace
 from sage_gym.protocols import Student
@@ -42,8 +50,8 @@ class Measured:
     """One trajectory. N turns that can be taken away; effects are changes of the log-odds of failure, in nats.
 
     `p_fail` is of the whole trajectory; `without_N` is what it becomes when a turn is knocked out.
-    `closed_N` and `replaced_N` are the effects of the other ways, None where they were not asked for; a turn that no
-    other episode could replace is NaN.
+    `closed_N`, `replaced_N` and `shifted_N` are the effects of the other ways, None where they were not asked for; a
+    turn that no other episode could replace is NaN.
     """
 
     trace: Trace
@@ -55,6 +63,7 @@ class Measured:
     signals: Mapping[Signal, Floats]
     closed_N: Floats | None = None
     replaced_N: Floats | None = None
+    shifted_N: Floats | None = None
     curves: Mapping[Signal, Curves] | None = None
 
 
@@ -100,19 +109,21 @@ def _measure(forecaster: Forecaster, trace: Trace, reading: Reading, rng: np.ran
 
 def _test_wholly(forecaster: Forecaster, measured: Measured, donors: Sequence[Trace | None]) -> Measured:
     trace = measured.trace
+    turns, able = range(len(trace.spans_N)), [turn for turn, donor in enumerate(donors) if donor is not None]
     subsets = _subsets(measured.signals.values())
     ways: list[Variant] = [knocked_out(trace, subset) for subset in subsets]
-    ways += [closed_up(trace, (turn,)) for turn in range(len(trace.spans_N))]
+    ways += [closed_up(trace, (turn,)) for turn in turns] + [shifted(trace, turn) for turn in turns]
     ways += [replaced(trace, turn, donor) for turn, donor in enumerate(donors) if donor is not None]
     changes_M = forecaster.judge(ways).log_odds_M - measured.log_odds
-    cut, count = len(subsets), len(trace.spans_N)
-    replaced_N = np.full(count, np.nan)
-    replaced_N[[turn for turn, donor in enumerate(donors) if donor is not None]] = changes_M[cut + count :]
-    distance = dict(zip(subsets, np.abs(changes_M[:cut]).tolist(), strict=True)).__getitem__
+    knocked_M, closed_N, shifted_N, lent_M = np.split(changes_M, np.cumsum([len(subsets), len(turns), len(turns)]))
+    replaced_N = np.full(len(turns), np.nan)
+    replaced_N[able] = lent_M
+    distance = dict(zip(subsets, np.abs(knocked_M).tolist(), strict=True)).__getitem__
     return replace(
         measured,
-        closed_N=changes_M[cut : cut + count],
+        closed_N=closed_N,
         replaced_N=replaced_N,
+        shifted_N=shifted_N,
         curves={name: _curves(weights_N, distance) for name, weights_N in measured.signals.items()},
     )
 

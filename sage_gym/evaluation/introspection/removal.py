@@ -8,6 +8,9 @@ Three ways, of which the first is the one that is judged by, the others are show
 - *closed up*: the tokens are cut out and what follows moves up, so that no gap is left that the model has never seen.
   But every distance across the cut changes, which moves the forecast by itself.
 - *replaced*: another episode's turn of the same place stands there instead, the closest in length; what follows moves.
+
+And a control: *shifted*, where nothing is taken away and what follows moves back by the turn's length. It tells how
+much of what closing up does is the change of distances alone.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 
 from sage_gym.evaluation.introspection.traces import Trace
 
-__all__ = ["Variant", "closed_up", "donors_of", "knocked_out", "place_of", "replaced", "whole"]
+__all__ = ["Variant", "closed_up", "donors_of", "knocked_out", "place_of", "replaced", "shifted", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,13 @@ def replaced(trace: Trace, turn: int, donor: Trace) -> Variant:
     parts = (trace.ids_T[:start], donor.ids_T[first:last], trace.ids_T[stop : trace.end + 1])
     ids_T = np.concatenate(parts)
     return Variant(ids_T, np.arange(len(ids_T)), trace.opening)
+
+
+def shifted(trace: Trace, turn: int) -> Variant:
+    """Return a whole trajectory in which what follows a turn has moved back by its length."""
+    start, stop = trace.spans_N[turn]
+    places_T = np.arange(trace.end + 1)
+    return Variant(trace.ids_T[: trace.end + 1], places_T + (stop - start) * (places_T >= stop), trace.opening)
 
 
 def place_of(trace: Trace, turn: int) -> tuple[int, int]:

@@ -25,6 +25,7 @@ SHARE_OF = {
     "jump": "of all the forecast's jumps",
     "leave_one_out": "of all changes of the forecast when one turn is left out",
 }
+OTHERWISE = {"closed up": "cut out and closed up", "replaced": "replaced by another episode's"}
 SMALL = 0.05
 """Nats; a change of the log-odds below it is called none."""
 
@@ -125,7 +126,7 @@ def verdict(found: Faithfulness) -> list[str]:
             f"Plain leave-one-out, which tries each turn, names turns of {best.named.value:.2f} nats: {name} does "
             f"{'worse' if short > 0 else 'no worse'}, by {abs(short):.2f}."
         )
-    lines += [_other_way(way.way, way.matched, way.last) for way in found.ways[1:]]
+    lines += [_other_way(way.way, way.matched, way.last) for way in found.ways if way.way in OTHERWISE]
     return lines
 
 
@@ -148,8 +149,7 @@ def _other_way(way: str, matched: Difference | None, last: Difference | None) ->
         for name, one in (("than matched turns", matched), ("than the last turns", last))
         if one is not None
     ]
-    doing = {"closed up": "cut out and closed up", "replaced": "replaced by another episode's"}[way]
-    return f"With turns {doing} instead: {'; '.join(parts) or 'nothing to compare'}."
+    return f"With turns {OTHERWISE[way]} instead: {'; '.join(parts) or 'nothing to compare'}."
 
 
 def _judgement(one: Difference) -> str:
