@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
@@ -61,7 +62,7 @@ def _explain_task(config: ExplainConfig, task: str, study: Study, console: Conso
     from sage_gym.evaluation.introspection.table import print_introspection
     from sage_gym.evaluation.introspection.telling import Teller, tell
 
-    records, left_out = study.explain(task)
+    records, left_out = study.explain(task, partial(_watch, console))
     for reason in left_out:
         console.print(reason, markup=False)
     words = config.words
@@ -78,7 +79,7 @@ def _test(config: ExplainConfig, study: Study, console: Console, output: Console
     from sage_gym.evaluation.introspection.table import print_faithfulness
     from sage_gym.evaluation.report import write_report
 
-    records, found = study.test(config.trajectories, lambda items, total: _watch(items, total, console))
+    records, found = study.test(config.trajectories, partial(_watch, console))
     study.write(records, found)
     print_faithfulness(found, output)
     console.print(f"written to {study.source.folder / 'introspection'}; report: {write_report(study.source.folder)}")
@@ -102,17 +103,17 @@ def _load(source: Source, device: str | None) -> Student:
     return student
 
 
-def _watch(items: Iterable[T], total: int, console: Console) -> Iterator[T]:
+def _watch(console: Console, items: Iterable[T], total: int, doing: str) -> Iterator[T]:
     """Pass items on, with a bar on a terminal and a line every few seconds elsewhere."""
     if console.is_terminal:
-        yield from track(items, "looking into trajectories", total, console=console)
+        yield from track(items, doing, total, console=console)
         return
     last_s = monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         if monotonic() - last_s >= LINE_EVERY_S:
             last_s = monotonic()
-            console.print(f"looking into trajectories: {done}/{total}")
+            console.print(f"{doing}: {done}/{total} trajectories")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -99,7 +99,7 @@ def test_a_task_is_explained_turn_by_turn_and_put_on_record(run: Path, capsys: p
     assert main([f"run={run}", f"task={trajectory.task.key}"]) == 0
     said = capsys.readouterr()
     assert f"after {len(trajectory.turns)} turns" in said.out
-    assert "of the attention that flows back from the outcome" in said.out.replace("\n", " ")
+    assert "of the turns that stand there in other tasks' episodes" in said.out.replace("\n", " ")
     [path] = (run / "introspection").glob("*.json")
     record = Introspection.model_validate_json(path.read_bytes())
     assert (record.trajectory, record.file, len(record.turns)) == (trajectory.id, SELECT, len(trajectory.turns))

@@ -98,8 +98,8 @@ def test_forecasts_along_the_way_are_those_on_record() -> None:
     trajectory = play(student, episodes=1)[0]
     reading = read_trace(student, trace_of(trajectory))
     decisions = [turn.decision for turn in trajectory.turns]
-    np.testing.assert_allclose(reading.p_fail_before_K, [d.p_fail_before for d in decisions], atol=1e-4)
-    np.testing.assert_allclose(reading.p_fail_after_K, [d.p_fail for d in decisions], atol=1e-4)
+    np.testing.assert_allclose(reading.course.p_fail_before_K, [d.p_fail_before for d in decisions], atol=1e-4)
+    np.testing.assert_allclose(reading.course.p_fail_after_K, [d.p_fail for d in decisions], atol=1e-4)
 
 
 def test_the_model_is_left_as_it_was() -> None:

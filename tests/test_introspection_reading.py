@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from policies.causal_lm import CausalLM
+from sage_gym.evaluation.introspection.attention import read_trace
 from sage_gym.evaluation.introspection.forecaster import Forecaster
+from sage_gym.evaluation.introspection.places import PlacedFlows, beyond_place
 from sage_gym.evaluation.introspection.reading import Measured, measure_all
 from sage_gym.evaluation.introspection.removal import Variant, closed_up, donors_of, knocked_out, replaced, shifted
 from sage_gym.evaluation.introspection.traces import Trace, trace_of
@@ -27,7 +29,7 @@ def traces(student: CausalLM) -> list[Trace]:
 
 @pytest.fixture(scope="module")
 def measured(student: CausalLM, traces: list[Trace]) -> list[Measured]:
-    return list(measure_all(student, traces))
+    return measure_all(student, traces)
 
 
 def changes(student: CausalLM, one: Measured, make: Callable[[int], Variant]) -> np.ndarray:
@@ -77,22 +79,43 @@ def test_curves_begin_and_end_at_the_whole_and_at_nothing(student: CausalLM, mea
         assert one.curves["last"].deletion_M[1] == pytest.approx(abs(last), abs=1e-3)
 
 
-def test_signals_are_means_over_a_turns_tokens_and_jumps_between_states(measured: list[Measured]) -> None:
+def test_signals_are_means_over_a_turns_tokens_and_jumps_between_states(
+    student: CausalLM, measured: list[Measured]
+) -> None:
     one = measured[0]
-    reading, (start, stop) = one.reading, one.trace.spans_N[1]
+    reading, (start, stop) = read_trace(student, one.trace), one.trace.spans_N[1]
     assert reading.flow_T is not None
-    assert one.signals["attention"][1] == pytest.approx(reading.flow_T["weighted"][start:stop].mean())
+    assert one.signals["flow"][1] == pytest.approx(reading.flow_T["weighted"][start:stop].mean())
+    assert one.signals["positive"][1] == pytest.approx(reading.flow_T["positive"][start:stop].mean())
     assert one.signals["rollout"][1] == pytest.approx(reading.flow_T["plain"][start:stop].mean())
-    before = reading.log_odds_before_K
+    assert one.signals["gradient"][1] == pytest.approx(reading.gradient_T[start:stop].mean())
+    before = one.course.log_odds_before_K
     assert one.signals["jump"][1] == pytest.approx(abs(before[2] - before[1]))
     assert one.signals["entropy"].tolist() == [turn.decision.entropy for turn in one.trace.trajectory.turns[:3]]
     assert one.signals["last"].tolist() == [0, 1, 2]
     np.testing.assert_array_equal(one.signals["leave_one_out"], np.abs(one.effects_N))
 
 
+def test_attention_is_the_flow_held_against_that_of_other_tasks(student: CausalLM, measured: list[Measured]) -> None:
+    flows = [PlacedFlows.of(one.trace, one.signals["flow"]) for one in measured]
+    for one, z_N in zip(measured, beyond_place(flows), strict=True):
+        np.testing.assert_allclose(one.signals["attention"], z_N)
+    more = play(student, episodes=3, seed=1)
+    [alone] = measure_all(student, [measured[0].trace], [trace_of(one) for one in more], is_whole_test=False)
+    usual = [PlacedFlows.of(m.trace, m.signals["flow"]) for m in measure_all(student, [trace_of(one) for one in more])]
+    np.testing.assert_allclose(alone.signals["attention"], beyond_place(flows[:1], usual)[0], rtol=1e-3)
+
+
+def test_a_model_without_attention_weights_is_measured_by_the_other_signals(traces: list[Trace]) -> None:
+    student = tiny_student()
+    student.model.config.attn_logit_softcapping = 30.0
+    [one] = measure_all(student, traces[:1])
+    assert list(one.signals) == ["gradient", "entropy", "jump", "leave_one_out", "last", "random"]
+
+
 def test_one_trajectory_alone_is_measured_as_among_others(student: CausalLM, measured: list[Measured]) -> None:
     [alone] = measure_all(student, [measured[2].trace], is_whole_test=False)
     np.testing.assert_allclose(alone.effects_N, measured[2].effects_N, atol=1e-3)
-    np.testing.assert_allclose(alone.signals["attention"], measured[2].signals["attention"], rtol=1e-3)
+    np.testing.assert_allclose(alone.signals["flow"], measured[2].signals["flow"], rtol=1e-3)
     assert alone.curves is None
     assert alone.closed_N is None

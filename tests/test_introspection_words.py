@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from scipy.stats import norm
 
 from sage_gym.evaluation.introspection.points import alternatives_of, introspect, probability_of
 from sage_gym.evaluation.introspection.reading import Measured, measure_all
@@ -26,7 +27,9 @@ TELLER = Teller("http://localhost:1/v1/", "toy", key_variable="TOY_KEY", timeout
 @pytest.fixture(scope="module")
 def measured() -> Measured:
     student = tiny_student()
-    return next(iter(measure_all(student, [trace_of(play(student, episodes=1)[0])], is_whole_test=False)))
+    others = [trace_of(one) for one in play(student, episodes=4, seed=1)[1:]]
+    [found] = measure_all(student, [trace_of(play(student, episodes=1)[0])], others, is_whole_test=False)
+    return found
 
 
 @pytest.fixture
@@ -36,17 +39,20 @@ def record(measured: Measured) -> Introspection:
 
 def with_effects(measured: Measured, weights: list[float], effects: list[float]) -> Introspection:
     """The same episode with made-up numbers."""
-    signals = {**measured.signals, "attention": np.array(weights), "leave_one_out": np.abs(effects)}
+    signals = {**measured.signals, "flow": np.array(weights), "leave_one_out": np.abs(effects)}
     made = replace(
         measured, effects_N=np.array(effects), without_N=np.array([0.9, 0.5, 0.1]), signals=signals, p_fail=0.5
     )
-    return introspect(made, signal="attention", file="test/some.jsonl", round=3)
+    return introspect(made, signal="flow", file="test/some.jsonl", round=3)
 
 
 def test_every_turn_is_on_record_and_the_last_two_without_weight(measured: Measured, record: Introspection) -> None:
     assert [turn.turn for turn in record.turns] == [0, 1, 2, 3, 4]
     assert [turn.weight is None for turn in record.turns] == [False, False, False, True, True]
-    assert sum(turn.weight or 0.0 for turn in record.turns) == pytest.approx(1.0)
+    z_N = measured.signals["attention"]
+    assert [turn.weight for turn in record.turns[:3]] == pytest.approx(norm.cdf(z_N))
+    by_flow = introspect(measured, signal="flow", file="", round=3)
+    assert sum(turn.weight or 0.0 for turn in by_flow.turns) == pytest.approx(1.0)
     ids = sum(len(turn.decision.ledger.prompt_ids + turn.decision.ledger.sampled_ids)
               for turn in measured.trace.trajectory.turns if turn.decision.ledger)  # fmt: skip
     assert sum(turn.tokens for turn in record.turns[:3]) == ids - measured.trace.opening - len(
@@ -81,6 +87,14 @@ def test_an_explanation_owns_up_where_leave_one_out_says_otherwise(measured: Mea
     assert "Leaving out one turn after the other says otherwise: most hangs on turn 3" in wrong.explanation
     assert "log-odds of failure −1.50 without it" in wrong.explanation
     assert "otherwise" not in with_effects(measured, [3, 1, 1], [2.0, 0.0, -1.5]).explanation
+
+
+def test_attention_is_said_to_be_more_than_usual_at_the_place(record: Introspection) -> None:
+    [point] = record.points
+    assert (
+        f"reaches it than {100 * point.weight:.0f} % of the turns that stand there in other tasks' episodes"
+        in point.why
+    )
 
 
 def test_a_signal_that_is_not_to_be_had_is_named(measured: Measured) -> None:
@@ -122,15 +136,15 @@ def test_why_this_one_and_not_that_one(record: Introspection) -> None:
     turns[1] = turns[1].model_copy(update={"probability": 0.7, "alternatives": weighed, "entropy": 0.8})
     assert (
         "The policy took it with probability 0.70, before click[a] (0.20), click[b] (0.10). Entropy there: 0.80 nats."
-        in say_why(turns, 1, 0.5, "attention")
+        in say_why(turns, 1, 0.5, "flow")
     )
     turns[1] = turns[1].model_copy(update={"probability": 0.05})
     assert "drawn against the odds, with probability 0.050: likelier was click[a] (0.20)" in say_why(
-        turns, 1, 0.5, "attention"
+        turns, 1, 0.5, "flow"
     )
     foreseen = tuple(one.model_copy(update={"p_fail": 0.9}) for one in weighed)
     turns[1] = turns[1].model_copy(update={"alternatives": foreseen})
-    assert "click[a] (0.20, forecast to fail 0.90)" in say_why(turns, 1, 0.5, "attention")
+    assert "click[a] (0.20, forecast to fail 0.90)" in say_why(turns, 1, 0.5, "flow")
 
 
 class Model:

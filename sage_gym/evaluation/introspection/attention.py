@@ -37,7 +37,7 @@ from sage_gym.distill.objective import backbone_of
 from sage_gym.evaluation.introspection.traces import Trace
 from sage_gym.protocols import Student
 
-__all__ = ["Flow", "Reading", "attention_obstacle", "read_trace"]
+__all__ = ["Course", "Flow", "Reading", "attention_obstacle", "read_trace"]
 
 IMPLEMENTATION = "sage_gym_flow"
 BLOCK = 128
@@ -74,20 +74,29 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one pass over a whole trajectory tells, per token or per decision.
+class Course:
+    """The forecaster's log-odds of failure and its calibrated probability at the K decisions of a whole trajectory.
 
-    `flow_T` holds the three kinds of flow, None where attention weights are not to be had; `gradient_T` is
-    |embedding · its gradient|; the others are the forecaster's log-odds of failure and its calibrated probability, at
-    the last token before each decision and at its own last token.
+    `before` at the last token before a decision, `after` at its own last one.
     """
 
-    flow_T: dict[str, Floats] | None
-    gradient_T: Floats
     log_odds_before_K: Floats
     log_odds_after_K: Floats
     p_fail_before_K: Floats
     p_fail_after_K: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one pass over a whole trajectory tells of each of its T tokens.
+
+    `flow_T` holds the three kinds of flow, None where attention weights are not to be had; `gradient_T` is
+    |embedding · its gradient|.
+    """
+
+    flow_T: dict[str, Floats] | None
+    gradient_T: Floats
+    course: Course
 
 
 def attention_obstacle(model: PreTrainedModel) -> str | None:
@@ -131,10 +140,7 @@ def read_trace(student: Student, trace: Trace) -> Reading:
     return Reading(
         None if flow is None else _found(flow),
         _array((gradient_1TH * embedded_1TH)[0].sum(-1).abs()),
-        log_odds["before"],
-        log_odds["after"],
-        p_fail["before"],
-        p_fail["after"],
+        Course(log_odds["before"], log_odds["after"], p_fail["before"], p_fail["after"]),
     )
 
 

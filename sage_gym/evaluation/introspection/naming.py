@@ -14,7 +14,8 @@ __all__ = ["BASELINES", "SIGNALS", "Signal", "decision_points"]
 
 Signal = Literal[NamingSignal, "last", "random"]
 SIGNALS: Mapping[Signal, str] = {
-    "attention": "attention flow, weighted by gradient",
+    "attention": "attention flow beyond what is usual at its place",
+    "flow": "attention flow, weighted by gradient",
     "positive": "attention flow, weighted by gradient, only what speaks for failure",
     "rollout": "attention rollout, without gradient",
     "gradient": "input times gradient",

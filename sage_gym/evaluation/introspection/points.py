@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
 
 from sage_gym.evaluation.introspection.naming import Signal, decision_points
 from sage_gym.evaluation.introspection.reading import Measured
@@ -16,6 +18,7 @@ from sage_gym.types import Decision
 
 __all__ = ["alternatives_of", "introspect", "probability_of"]
 
+Floats = NDArray[np.float64]
 MOST_ALTERNATIVES = 3
 LEAST_PROBABILITY = 0.001
 LONGEST = 160
@@ -38,8 +41,7 @@ def introspect(measured: Measured, *, signal: Signal, file: str, round: int) -> 
         known = ", ".join(measured.signals)
         raise ValueError(f"expected the signal {signal!r} of {measured.trace.trajectory.id}, got {known}")
     trajectory, weights_N = measured.trace.trajectory, measured.signals[signal]
-    total = float(weights_N.sum())
-    shares = (weights_N / total if total > 0 else np.full(len(weights_N), 1 / len(weights_N))).tolist()
+    shares = _shares(weights_N, signal)
     turns = _turns(measured, shares)
     named = decision_points(weights_N)
     reasons = [say_why(turns, turn, measured.p_fail, signal) for turn in named]
@@ -60,6 +62,18 @@ def introspect(measured: Measured, *, signal: Signal, file: str, round: int) -> 
         told_by="template",
     )
     return found.model_copy(update={"explanation": explain(found)})
+
+
+def _shares(weights_N: Floats, signal: Signal) -> list[float]:
+    """Return weights from 0 to 1.
+
+    Of `attention` it is the share of turns at that place that z is above under a normal distribution, of any other
+    signal the share of the trajectory's total.
+    """
+    if signal == "attention":
+        return [float(value) for value in norm.cdf(weights_N)]
+    total = float(weights_N.sum())
+    return [float(value) for value in (weights_N / total if total > 0 else np.full(len(weights_N), 1 / len(weights_N)))]
 
 
 def probability_of(decision: Decision) -> float | None:
@@ -98,7 +112,7 @@ def alternatives_of(decision: Decision) -> tuple[Alternative, ...]:
 
 
 def _turns(measured: Measured, shares: Sequence[float]) -> tuple[TurnReading, ...]:
-    trace, reading, count = measured.trace, measured.reading, len(shares)
+    trace, course, count = measured.trace, measured.course, len(shares)
     ends = [int(end) for end in trace.after_K]
     starts = [0, *(end + 1 for end in ends[:-1])]
     return tuple(
@@ -109,8 +123,8 @@ def _turns(measured: Measured, shares: Sequence[float]) -> tuple[TurnReading, ..
             weight=shares[index] if index < count else None,
             effect=float(measured.effects_N[index]) if index < count else None,
             p_fail_without=float(measured.without_N[index]) if index < count else None,
-            p_fail_before=float(reading.p_fail_before_K[index]),
-            p_fail=float(reading.p_fail_after_K[index]),
+            p_fail_before=float(course.p_fail_before_K[index]),
+            p_fail=float(course.p_fail_after_K[index]),
             entropy=turn.decision.entropy,
             probability=probability_of(turn.decision),
             alternatives=alternatives_of(turn.decision),

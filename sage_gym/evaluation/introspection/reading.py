@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sage_gym.evaluation.introspection.attention import Reading, read_trace
+from sage_gym.evaluation.introspection.attention import Course, read_trace
 from sage_gym.evaluation.introspection.forecaster import Forecaster
-from sage_gym.evaluation.introspection.naming import Signal
+from sage_gym.evaluation.introspection.naming import SIGNALS, Signal
+from sage_gym.evaluation.introspection.places import PlacedFlows, beyond_place
 from sage_gym.evaluation.introspection.removal import (
     Variant,
     closed_up,
@@ -24,10 +26,12 @@ from sage_gym.evaluation.introspection.signals import signals_of
 from sage_gym.evaluation.introspection.traces import Trace
 from sage_gym.protocols import Student
 
-__all__ = ["Curves", "Measured", "measure_all"]
+__all__ = ["Curves", "Measured", "Watch", "measure_all"]
 
 Floats = NDArray[np.float64]
 Turns = frozenset[int]
+Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Passes on what is made one by one, given how many there are and what is done: for a progress bar."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the turns, at which curves are measured: what a long trajectory costs does not grow with each turn's square."""
 
@@ -55,7 +59,7 @@ class Measured:
     """
 
     trace: Trace
-    reading: Reading
+    course: Course
     log_odds: float
     p_fail: float
     effects_N: Floats
@@ -67,43 +71,77 @@ class Measured:
     curves: Mapping[Signal, Curves] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sketch:
+    """A trajectory of which one pass was made."""
+
+    trace: Trace
+    course: Course
+    signals: dict[Signal, Floats]
+
+
 def measure_all(
     student: Student,
     traces: Sequence[Trace],
+    others: Sequence[Trace] = (),
     *,
     seed: int = 0,
     is_whole_test: bool = True,
     step_tokens: int = 8192,
-) -> Iterator[Measured]:
-    """Measure trajectories one after the other, in a memory that does not grow with their number.
+    watch: Watch = lambda items, count, doing: items,
+) -> list[Measured]:
+    """Measure trajectories.
 
     Args:
         student: with a meta-cognition head; its weights stay as they are.
         traces: the trajectories.
+        others: trajectories that are only read, for what is usual at each place.
         seed: of the lots.
         is_whole_test: also the other ways of removal, and the curves: what the test of faithfulness needs.
         step_tokens: of one forward pass.
+        watch: see there.
     """
+    together = [*traces, *others]
+    sketches = list(watch((_sketch(student, trace) for trace in together), len(together), "reading"))
+    own = _with_attention(sketches[: len(traces)], sketches[len(traces) :])
     forecaster = Forecaster(student, step_tokens=step_tokens)
-    donors = donors_of(traces, seed) if is_whole_test else []
-    for index, trace in enumerate(traces):
-        reading = read_trace(student, trace)
-        first = _measure(forecaster, trace, reading, np.random.default_rng([seed, 19, index]))
-        yield _test_wholly(forecaster, first, donors[index]) if is_whole_test else first
+    donors = donors_of(traces, seed) if is_whole_test else [()] * len(traces)
+
+    def measure(index: int) -> Measured:
+        found = _measure(forecaster, own[index], np.random.default_rng([seed, 19, index]))
+        return _test_wholly(forecaster, found, donors[index]) if is_whole_test else found
+
+    return list(watch(map(measure, range(len(traces))), len(traces), "taking turns away"))
 
 
-def _measure(forecaster: Forecaster, trace: Trace, reading: Reading, rng: np.random.Generator) -> Measured:
-    turns = range(len(trace.spans_N))
-    found = forecaster.judge([whole(trace), *(knocked_out(trace, (turn,)) for turn in turns)])
+def _sketch(student: Student, trace: Trace) -> _Sketch:
+    reading = read_trace(student, trace)
+    return _Sketch(trace, reading.course, signals_of(trace, reading))
+
+
+def _with_attention(own: Sequence[_Sketch], others: Sequence[_Sketch]) -> list[_Sketch]:
+    """Add to each trajectory's signals the flow beyond what is usual at its turns' places."""
+    if any("flow" not in sketch.signals for sketch in (*own, *others)):
+        return list(own)
+    flows, usual = ([PlacedFlows.of(s.trace, s.signals["flow"]) for s in part] for part in (own, others))
+    beyond = beyond_place(flows, usual)
+    return [replace(s, signals={**s.signals, "attention": z_N}) for s, z_N in zip(own, beyond, strict=True)]
+
+
+def _measure(forecaster: Forecaster, sketch: _Sketch, rng: np.random.Generator) -> Measured:
+    trace, count = sketch.trace, len(sketch.trace.spans_N)
+    found = forecaster.judge([whole(trace), *(knocked_out(trace, (turn,)) for turn in range(count))])
     effects_N = found.log_odds_M[1:] - found.log_odds_M[0]
+    baselines: dict[Signal, Floats] = {"last": np.arange(count, dtype=float), "random": rng.random(count)}
+    signals = {**sketch.signals, "leave_one_out": np.abs(effects_N), **baselines}
     return Measured(
         trace,
-        reading,
+        sketch.course,
         log_odds=float(found.log_odds_M[0]),
         p_fail=float(found.p_fail_M[0]),
         effects_N=effects_N,
         without_N=found.p_fail_M[1:],
-        signals=signals_of(trace, reading, effects_N, rng),
+        signals={name: signals[name] for name in SIGNALS if name in signals},
     )
 
 

@@ -50,7 +50,8 @@ class TurnReading(_Record):
     action: str
     tokens: int
     weight: float | None
-    """Its share of the signal over the trajectory's turns that can be taken away."""
+    """From 0 to 1. By `attention`, the share of turns at its place that less attention flows to (under a normal
+    distribution of logarithms); by another signal, its share over the trajectory's turns that can be taken away."""
     effect: float | None
     """Change of the log-odds of failure when the turn is knocked out, in nats."""
     p_fail_without: float | None

@@ -17,18 +17,15 @@ __all__ = ["signals_of"]
 Floats = NDArray[np.float64]
 
 
-def signals_of(trace: Trace, reading: Reading, effects_N: Floats, rng: np.random.Generator) -> dict[Signal, Floats]:
-    """Return each signal's weights (N), those left out that are not to be had (no attention, no entropy recorded).
+def signals_of(trace: Trace, reading: Reading) -> dict[Signal, Floats]:
+    """Return the weights (N) that one pass over a trajectory gives.
 
-    Args:
-        trace: the trajectory.
-        reading: of it.
-        effects_N: change of the log-odds when a turn alone is knocked out.
-        rng: of the lot.
+    Left out are those that are not to be had (no attention weights, no entropy on record), and those that need more
+    than this pass: `attention`, `leave_one_out`, and the baselines.
     """
     found: dict[Signal, Floats] = {}
     if reading.flow_T is not None:
-        found["attention"] = _mean(trace, reading.flow_T["weighted"])
+        found["flow"] = _mean(trace, reading.flow_T["weighted"])
         found["positive"] = _mean(trace, reading.flow_T["positive"])
         found["rollout"] = _mean(trace, reading.flow_T["plain"])
     found["gradient"] = _mean(trace, reading.gradient_T)
@@ -36,10 +33,7 @@ def signals_of(trace: Trace, reading: Reading, effects_N: Floats, rng: np.random
     if all(entropy is not None for entropy in entropies):
         found["entropy"] = np.array(entropies, dtype=float)
     # from the state before the decision to the state that it led to
-    found["jump"] = np.abs(np.diff(reading.log_odds_before_K))[: len(trace.spans_N)]
-    found["leave_one_out"] = np.abs(effects_N)
-    found["last"] = np.arange(len(trace.spans_N), dtype=float)
-    found["random"] = rng.random(len(trace.spans_N))
+    found["jump"] = np.abs(np.diff(reading.course.log_odds_before_K))[: len(trace.spans_N)]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from sage_gym.evaluation.introspection.attention import attention_obstacle
 from sage_gym.evaluation.introspection.faithfulness import judge_faithfulness
 from sage_gym.evaluation.introspection.naming import Signal
 from sage_gym.evaluation.introspection.points import introspect
-from sage_gym.evaluation.introspection.reading import Measured, measure_all
+from sage_gym.evaluation.introspection.reading import Measured, Watch, measure_all
 from sage_gym.evaluation.introspection.records import (
     Faithfulness,
     Introspection,
@@ -20,14 +20,14 @@ from sage_gym.evaluation.introspection.records import (
     introspection_path,
 )
 from sage_gym.evaluation.introspection.sources import Played, Source
-from sage_gym.evaluation.introspection.traces import Trace, obstacle, trace_of
+from sage_gym.evaluation.introspection.traces import obstacle, trace_of
 from sage_gym.evaluation.manifest import write_manifest
 from sage_gym.protocols import Student
 
-__all__ = ["Study", "Watch"]
+__all__ = ["Study"]
 
-Watch = Callable[[Iterable[Measured], int], Iterable[Measured]]
-"""Passes on what is measured, given how many are to come: for a progress bar."""
+MOST_OTHERS = 100
+"""Episodes that are read for what is usual at each place, beside a task's own."""
 LEAST_AGREEMENT = 0.9
 """Rank correlation of the forecasts on record with those read again; calibration does not change ranks."""
 NOTHING = 1e-6
@@ -63,16 +63,16 @@ class Study:
         if self.student.head is None:
             raise ConfigError([f"run: expected a student with a meta-cognition head, got {self.student.name} without"])
         reason = attention_obstacle(self.student.model)
-        if reason is not None and self.signal in ("attention", "positive", "rollout"):
+        if reason is not None and self.signal in ("attention", "flow", "positive", "rollout"):
             raise ConfigError(
                 [f"signal={self.signal}: its attention weights are not to be had: {reason}; give signal=leave_one_out"]
             )
 
-    def explain(self, task: str) -> tuple[list[Introspection], list[str]]:
+    def explain(self, task: str, watch: Watch) -> tuple[list[Introspection], list[str]]:
         """Return every episode of a task that can be looked into, explained; and of the others why not.
 
         Raises:
-            ConfigError: the files hold no episode of that task; the nearest key is given.
+            ConfigError: the files hold no episode of that task (the nearest key is given), or of no other.
         """
         played = list(self.source.trajectories())
         chosen = [one for one in played if one.trajectory.task.key == task]
@@ -81,7 +81,14 @@ class Study:
         reasons = [(one, obstacle(one.trajectory, self.longest)) for one in chosen]
         able = [one for one, reason in reasons if reason is None]
         left_out = [f"{one.trajectory.id} in {one.file}: {reason}" for one, reason in reasons if reason is not None]
-        return [self._record(one, measured) for one, measured in self._measure(able, is_whole_test=False)], left_out
+        others = [one for one in played if one.trajectory.task.key != task] if self.signal == "attention" else []
+        others = [one for one in self._draw(others, len(others)) if obstacle(one.trajectory, self.longest) is None]
+        if self.signal == "attention" and not others:
+            raise ConfigError(
+                [f"signal=attention: {self._names()} hold no other task's episodes to compare with; give signal=flow"]
+            )
+        measured = self._measure(able, others[:MOST_OTHERS], watch, is_whole_test=False)
+        return [self._record(one, m) for one, m in zip(able, measured, strict=True)], left_out
 
     def test(self, count: int, watch: Watch) -> tuple[list[Introspection], Faithfulness]:
         """Return so many episodes, drawn by lot, explained; and whether what names their decision points is faithful.
@@ -96,9 +103,8 @@ class Study:
         if not able:
             why = "; ".join(f"{reason}: {n}" for reason, n in left_out.items()) or "no trajectories"
             raise RecordError(f"{self._names()}: expected trajectories that can be looked into, got none ({why})")
-        lot = np.random.default_rng([self.seed, 23]).permutation(len(able))[:count]
-        drawn = [able[index] for index in sorted(lot.tolist())]
-        measured = list(watch((m for _, m in self._measure(drawn, is_whole_test=True)), len(drawn)))
+        drawn = self._draw(able, count)
+        measured = self._measure(drawn, [], watch, is_whole_test=True)
         if all(np.abs(one.effects_N).max() < NOTHING for one in measured):
             raise RecordError(
                 f"{self._names()}: expected forecasts that depend on what was played, got a head in round "
@@ -128,12 +134,23 @@ class Study:
         if found is not None:
             write_manifest(faithfulness_path(self.source.folder), found)
 
-    def _measure(self, played: Sequence[Played], *, is_whole_test: bool) -> Iterator[tuple[Played, Measured]]:
-        traces: list[Trace] = [trace_of(one.trajectory) for one in played]
-        measured = measure_all(
-            self.student, traces, seed=self.seed, is_whole_test=is_whole_test, step_tokens=self.step_tokens
+    def _draw(self, played: Sequence[Played], count: int) -> list[Played]:
+        """Draw so many by lot."""
+        lot = np.random.default_rng([self.seed, 23]).permutation(len(played))[:count]
+        return [played[index] for index in lot.tolist()]
+
+    def _measure(
+        self, played: Sequence[Played], others: Sequence[Played], watch: Watch, *, is_whole_test: bool
+    ) -> list[Measured]:
+        return measure_all(
+            self.student,
+            [trace_of(one.trajectory) for one in played],
+            [trace_of(one.trajectory) for one in others],
+            seed=self.seed,
+            is_whole_test=is_whole_test,
+            step_tokens=self.step_tokens,
+            watch=watch,
         )
-        return zip(played, measured, strict=True)
 
     def _record(self, played: Played, measured: Measured) -> Introspection:
         return introspect(measured, signal=self.signal, file=played.file, round=self.source.round)

@@ -17,7 +17,7 @@ from sage_gym.evaluation.introspection.records import (
 __all__ = ["SHARE_OF", "explain", "find_test", "say_why", "verdict"]
 
 SHARE_OF = {
-    "attention": "of the attention that flows back from the outcome (weighted by gradient, a token's mean)",
+    "flow": "of the attention that flows back from the outcome (weighted by gradient, a token's mean)",
     "positive": "of the attention that flows back from the outcome (its part that speaks for failure, a token's mean)",
     "rollout": "of the attention that flows back from the outcome (not weighted, a token's mean)",
     "gradient": "of the gradient of the outcome times the input (a token's mean)",
@@ -40,9 +40,15 @@ def say_why(turns: Sequence[TurnReading], turn: int, p_fail: float, signal: str)
         signal: which one named it.
     """
     own = turns[turn]
-    count = sum(one.weight is not None for one in turns)
-    share = f"{_percent(own.weight)} {SHARE_OF[signal]}; evenly spread, it would be {_percent(1 / count)}."
-    return " ".join([share, _counterfactual(own, p_fail), *_preference(own), *_doubt(own), _course(turns, turn)])
+    return " ".join(
+        [
+            _share(turns, own, signal),
+            _counterfactual(own, p_fail),
+            *_preference(own),
+            *_doubt(own),
+            _course(turns, turn),
+        ]
+    )
 
 
 def explain(found: Introspection) -> str:
@@ -64,6 +70,16 @@ def explain(found: Introspection) -> str:
         "The last two turns stay whatever is taken away, since the outcome is read in the state that they led to."
     )
     return "\n".join(lines)
+
+
+def _share(turns: Sequence[TurnReading], own: TurnReading, signal: str) -> str:
+    if signal == "attention":
+        return (
+            "More of the attention that flows back from the outcome (weighted by gradient, a token's mean) reaches it "
+            f"than {_percent(own.weight)} of the turns that stand there in other tasks' episodes."
+        )
+    count = sum(one.weight is not None for one in turns)
+    return f"{_percent(own.weight)} {SHARE_OF[signal]}; evenly spread, it would be {_percent(1 / count)}."
 
 
 def _counterfactual(own: TurnReading, p_fail: float) -> str:
