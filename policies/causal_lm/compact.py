@@ -9,8 +9,9 @@ A long choice (a result's title) gets a label *behind* its text, so that the lab
 can be compared with the instruction; choosing it is copying the label. A choice that the instruction names in full
 (`color: navy`) gets one of a few labels of its own, counted on each page. Any other short choice (an option, a button)
 is written out; restricted decoding spells out only what distinguishes it. Behind either stands how many of its words
-the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written. Labels
-count the choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
+the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written; where a page
+has several prefixes for it (`bash[`, `answer[`), the last labels stand for them (`prefixes`). The others count the
+choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
 anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
 yet first. A page of options ends with how much of what the instruction asks for as `group: value` it does not offer:
 `<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. While it stays, that is said again, behind the
@@ -28,7 +29,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from policies.causal_lm.overlap import MOST_WORDS, count_lacking, is_named, shared_words
-from policies.causal_lm.prompt import Prompt, Reading
+from policies.causal_lm.prefixes import Prefixes, PrefixRestriction
+from policies.causal_lm.prompt import Prompt, Reading, Restriction
 from policies.causal_lm.quotes import MARK_COUNT, Quotes
 from sage_gym.types import Choice, Context, Turn, View
 
@@ -121,6 +123,12 @@ class Vocabulary:
         ids = [id_ for word, mark in zip(words, marks, strict=False) for id_ in (*self.encode(word), mark)]
         return (*ids, *self.encode(" ".join(words[len(marks) :])))
 
+    def prefixes(self, view: View) -> Prefixes | None:
+        """Return a page's prefixes of free text with their labels, the last ones; None where there is but one or none."""
+        count = len(view.free)
+        labels = self.labels[LABEL_COUNT - count :]
+        return Prefixes(view.free, labels, self.quotes.marks, self.end) if count > 1 else None
+
     def overlap(self, instruction: str, choice: str) -> tuple[int, ...]:
         """Return the token that says how many of a choice's words the instruction names; nothing where none."""
         count = shared_words(instruction, choice)
@@ -183,7 +191,7 @@ class CompactRenderer:
     vocabulary: Vocabulary
     restricted: bool = True
     max_context: int = 1536
-    _restrictions: dict[tuple[object, ...], ChoiceRestriction] = field(default_factory=dict)
+    _restrictions: dict[tuple[object, ...], Restriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
         """Append the new page, or only its news where it was shown; start anew when the context would be outgrown."""
@@ -206,11 +214,16 @@ class CompactRenderer:
             ids=ids,
             is_continuation=is_continuation,
             restriction=self._restriction(page, view, instruction) if self.restricted and is_listed else None,
-            stop_ids=self.vocabulary.stop_labels | {self.vocabulary.end},
+            stop_ids=self._stop_ids(view),
             max_tokens=context.turn_tokens,
             read=partial(self._read, page, view, instruction),
             notes={"page": page.key, "actions": page.actions},
         )
+
+    def _stop_ids(self, view: View) -> frozenset[int]:
+        prefixes = self.vocabulary.prefixes(view)
+        stops = self.vocabulary.stop_labels | {self.vocabulary.end}
+        return stops - set(prefixes.labels) if prefixes else stops
 
     def _observe(self, view: View, shown: Sequence[Page], context: Context) -> tuple[tuple[int, ...], Page]:
         """Give the ids of an observation and the page whose labels hold."""
@@ -224,6 +237,7 @@ class CompactRenderer:
             return (*ids, *listed, *self._remaining(page, view, context), vocabulary.act), page
         named = self.named(view, instruction)
         labelled: list[str] = []
+        room = LABEL_COUNT - (len(view.free) if len(view.free) > 1 else 0)
         group = ""
         for choice in view.choices:
             head, colon, rest = choice.text.partition(": ")
@@ -234,7 +248,7 @@ class CompactRenderer:
             elif self.is_written(choice):
                 overlap = vocabulary.overlap(instruction, rest if colon else choice.text)
                 ids += (*vocabulary.encode(text), *overlap, vocabulary.separator)
-            elif len(labelled) < LABEL_COUNT:
+            elif len(labelled) < room:
                 ids += (*vocabulary.encode_choice(choice.text), *vocabulary.overlap(instruction, choice.text))
                 ids.append(vocabulary.labels[len(labelled)])
                 labelled.append(choice.action)
@@ -287,21 +301,27 @@ class CompactRenderer:
                 spelled.setdefault((*self.vocabulary.encode(choice.text), self.vocabulary.end), choice.action)
         return spelled
 
-    def _restriction(self, page: Page, view: View, instruction: str) -> ChoiceRestriction:
+    def _restriction(self, page: Page, view: View, instruction: str) -> Restriction:
         named = tuple(self.named(view, instruction))
         words = len(instruction.split())
-        key = (page.actions, view.choices, named, bool(view.free), words)
+        key = (page.actions, view.choices, named, view.free, words)
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:
                 self._restrictions.clear()
+            texts, prefixes = tuple(self.spell(page, view, instruction)), self.vocabulary.prefixes(view)
             free = (self.vocabulary.write, self.vocabulary.quotes, words) if view.free else None
-            self._restrictions[key] = ChoiceRestriction(self.spell(page, view, instruction), free)
+            found = PrefixRestriction(texts, prefixes.labels) if prefixes else ChoiceRestriction(texts, free)
+            self._restrictions[key] = found
         return self._restrictions[key]
 
     def _read(self, page: Page, view: View, instruction: str, sampled: tuple[int, ...]) -> Reading:
         vocabulary = self.vocabulary
         if not sampled:
             return Reading("", "")
+        prefixes = vocabulary.prefixes(view)
+        if prefixes is not None and sampled[0] in prefixes.labels:
+            action = prefixes.read(sampled, instruction, vocabulary.decode)
+            return Reading(action, action)
         action = self.spell(page, view, instruction).get(sampled)
         if sampled[0] in vocabulary.stop_labels:
             label = str(vocabulary.tokenizer.convert_ids_to_tokens(sampled[0]))
@@ -312,7 +332,7 @@ class CompactRenderer:
             words = vocabulary.decode(sampled)
         if sampled[0] not in (vocabulary.write, vocabulary.quotes.quote):
             return Reading(words, action or words)
-        return Reading(words, f"{view.free[0]}{words}]" if len(view.free) == 1 else f"{words}]")
+        return Reading(words, f"{view.free[0] if view.free else ''}{words}]")
 
 
 def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:
