@@ -28,7 +28,7 @@ from sage_gym.types import StopReason, Task, View
 __all__ = ["TaskList", "Tools"]
 
 SUCCESS = 1.0 - 1e-9
-SIZES = {"train": 20_000}
+SIZES = {"train": 20_000, "demonstrations": MOST_TASKS}
 SIZE = 1_000
 Backend = Literal["stub", "local", "docker"]
 
@@ -89,7 +89,8 @@ class Tools(gymnasium.Env[str, str]):
     sandbox: where `run_python` runs: `stub` (arithmetic in this process), `local` or `docker`.
     pool: a pool of sandboxes to borrow from instead.
     tools_shown: what the first observation says of the tools: their signatures, their JSON schemas, or nothing.
-    size: how many tasks each split offers; by default 20,000 for training and 1,000 for each other.
+    size: how many tasks each split offers; by default 20,000 for training, 100,000 for demonstrations and 1,000 for each
+    other.
 
     ## References
     OpenAI, "Function calling" (the format of the schemas); Yao et al., "τ-bench", arXiv 2406.12045 (success by the

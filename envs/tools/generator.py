@@ -13,7 +13,7 @@ from envs.tools.interpreter import run
 from envs.tools.plan import Act, Plan, Threshold, field_of, fill, fit, show
 from envs.tools.schema import Answer, ToolError
 from envs.tools.skeleton import Skeleton
-from envs.tools.splits import SEEN, draw, part_of_instruction, pools
+from envs.tools.splits import PARTS, draw, part_of_instruction, pools
 from envs.tools.steps.draft import Draft
 from envs.tools.toolbox import CHANGING, TOOLS
 from envs.tools.wording import instruct
@@ -77,7 +77,7 @@ def make_puzzle(split: str, index: int) -> Puzzle:
 
 def _is_for(split: str, instruction: str) -> bool:
     is_short = len(instruction.split()) <= MOST_WORDS
-    return is_short and (split not in SEEN or part_of_instruction(instruction) == split)
+    return is_short and (split not in PARTS or part_of_instruction(instruction) == PARTS[split])
 
 
 def _choose(split: str, rng: Random) -> Skeleton:

@@ -35,11 +35,11 @@ class Entry:
     answer: Answer
     fault: Fault | None = None
     is_error: bool = False
+    key: str = field(init=False)
+    """What identifies the call."""
 
-    @property
-    def key(self) -> str:
-        """What identifies the call."""
-        return call_key(self.tool, self.arguments)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", call_key(self.tool, self.arguments))
 
     @property
     def is_sound(self) -> bool:
