@@ -89,8 +89,8 @@ class Tools(gymnasium.Env[str, str]):
     sandbox: where `run_python` runs: `stub` (arithmetic in this process), `local` or `docker`.
     pool: a pool of sandboxes to borrow from instead.
     tools_shown: what the first observation says of the tools: their signatures, their JSON schemas, or nothing.
-    size: how many tasks each split offers; by default 20,000 for training, 100,000 for demonstrations and 1,000 for each
-    other.
+    size: how many tasks each split offers; by default 20,000 for training, 100,000 for demonstrations, 1,000 for
+    each other.
 
     ## References
     OpenAI, "Function calling" (the format of the schemas); Yao et al., "τ-bench", arXiv 2406.12045 (success by the

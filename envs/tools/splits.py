@@ -21,7 +21,16 @@ from types import MappingProxyType
 from envs.tools.shapes import SHAPES, skeletons
 from envs.tools.skeleton import Skeleton
 
-__all__ = ["HELD_OUT_SHAPES", "MOST_TASKS", "PARTS", "SPLITS", "draw", "held_out_shapes", "part_of_instruction", "pools"]
+__all__ = [
+    "HELD_OUT_SHAPES",
+    "MOST_TASKS",
+    "PARTS",
+    "SPLITS",
+    "draw",
+    "held_out_shapes",
+    "part_of_instruction",
+    "pools",
+]
 
 KEY = "sage-gym tools v0"
 HELD_OUT_SHAPES = 2

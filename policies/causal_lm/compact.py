@@ -9,8 +9,8 @@ A long choice (a result's title) gets a label *behind* its text, so that the lab
 can be compared with the instruction; choosing it is copying the label. A choice that the instruction names in full
 (`color: navy`) gets one of a few labels of its own, counted on each page. Any other short choice (an option, a button)
 is written out; restricted decoding spells out only what distinguishes it. Behind either stands how many of its words
-the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written; where a page
-has several prefixes for it (`bash[`, `answer[`), the last labels stand for them (`prefixes`). The others count the
+the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written; where a
+page has several prefixes for it (`bash[`, `answer[`), the last labels stand for them (`prefixes`). The others count the
 choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
 anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
 yet first. A page of options ends with how much of what the instruction asks for as `group: value` it does not offer:
@@ -124,7 +124,7 @@ class Vocabulary:
         return (*ids, *self.encode(" ".join(words[len(marks) :])))
 
     def prefixes(self, view: View) -> Prefixes | None:
-        """Return a page's prefixes of free text with their labels, the last ones; None where there is but one or none."""
+        """Return a page's prefixes of free text with their labels, the last ones; None where there are not several."""
         count = len(view.free)
         labels = self.labels[LABEL_COUNT - count :]
         return Prefixes(view.free, labels, self.quotes.marks, self.end) if count > 1 else None
@@ -320,8 +320,8 @@ class CompactRenderer:
             return Reading("", "")
         prefixes = vocabulary.prefixes(view)
         if prefixes is not None and sampled[0] in prefixes.labels:
-            action = prefixes.read(sampled, instruction, vocabulary.decode)
-            return Reading(action, action)
+            written = prefixes.read(sampled, instruction, vocabulary.decode)
+            return Reading(written, written)
         action = self.spell(page, view, instruction).get(sampled)
         if sampled[0] in vocabulary.stop_labels:
             label = str(vocabulary.tokenizer.convert_ids_to_tokens(sampled[0]))

@@ -1,4 +1,4 @@
-"""Free text behind one of several prefixes (`send_mail[`, `bash[`, `answer[`): which one is one label, then text follows.
+"""Free text behind one of several prefixes (`send_mail[`, `bash[`, `answer[`): a label says which, then text follows.
 
     <47> $email, <w12> <w14>, $result <end>        send_mail[$email, for the board, $result]
 

@@ -1,7 +1,7 @@
-"""Demonstrations for sage-nano's adapters: an environment's own expert acts, and its actions are written as nano would.
+"""Demonstrations for sage-nano's adapters: an environment's own expert acts, written as nano would write it.
 
-Now and then a piece of an action is spoiled, without loss, as a policy that errs would: what comes of that, and going on
-from there, are seen too. Only episodes that end in full success are kept.
+Now and then a piece of an action is spoiled, without loss, as a policy that errs would: what comes of that, and going
+on from there, are seen too. Only episodes that end in full success are kept.
 """
 
 from __future__ import annotations

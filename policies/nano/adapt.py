@@ -1,0 +1,114 @@
+"""Train an adapter of sage-nano: `python -m policies.nano.adapt env=tools out=FOLDER` (or `make nano`).
+
+Imitation of the environment's expert on its split for that, `demonstrations`, with the base frozen. Everything is a
+function of the seed, so that on one machine the same steps give the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+
+import sage_gym  # noqa: F401  registers the environments
+from policies.causal_lm.compact import SPECIAL_TOKENS, Vocabulary
+from policies.nano import ADAPTERS, WEIGHTS
+from policies.nano.adapter import attach, save_adapter
+from policies.nano.expert_demonstrations import ExpertSettings, demonstrate_expert, habits_of
+from policies.nano.imitation import ImitationSettings, Sequence_, imitate, pack
+
+__all__ = ["RECIPES", "AdapterRecipe", "adapt"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRecipe:
+    """What makes an adapter; written beside it."""
+
+    env: str
+    """Gymnasium's id."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Of the environment, beside the split."""
+    seed: int = 0
+    rank: int = 30
+    threads: int = 2
+    habit_tasks: int = 400
+    """From so many tasks it is learned how actions are worded; these are not shown."""
+    imitation: ImitationSettings = field(
+        default_factory=lambda: ImitationSettings(
+            steps=2000, batch_tokens=6144, learning_rate=3e-3, warmup=50, weight_decay=0.0
+        )
+    )
+    expert: ExpertSettings = field(default_factory=ExpertSettings)
+
+
+RECIPES = {"tools": AdapterRecipe("sage_gym/Tools-v0")}
+
+
+def episodes(recipe: AdapterRecipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
+    """Show the tasks of the split one after the other, each once.
+
+    Raises:
+        ValueError: the recipe asks for more than the split has.
+    """
+    arguments = {"max_turns": None, "split": "demonstrations", **recipe.arguments}
+    environment = gymnasium.make(recipe.env, disable_env_checker=True, **arguments)
+    inner: Any = environment.unwrapped
+    tasks = inner.tasks("demonstrations")
+    habits = habits_of(environment, tasks[: recipe.habit_tasks], recipe.expert)
+    rng = np.random.default_rng(recipe.seed)
+    chosen = (tasks[place] for place in range(recipe.habit_tasks, len(tasks)))
+    yield from demonstrate_expert(environment, chosen, vocabulary, habits, recipe.expert, rng)
+    raise ValueError(f"expected at most the {len(tasks)} tasks of {recipe.env}, split demonstrations, to be shown")
+
+
+def adapt(recipe: AdapterRecipe, out: Path, name: str, *, stop_after: int | None = None) -> Qwen2ForCausalLM:
+    """Train and save `<name>.safetensors`, `.json` (the recipe) and `.jsonl` (the losses) into `out`.
+
+    `stop_after` ends early, after so many steps of all, for tests of exactness. The adapter is saved every 250 steps.
+    """
+    torch.set_num_threads(recipe.threads)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(WEIGHTS)
+    model = Qwen2ForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32)
+    ids = tokenizer.get_vocab()
+    attach(model, rank=recipe.rank, tokens=[ids[token] for token in SPECIAL_TOKENS], seed=recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    began, losses = time.perf_counter(), list[float]()
+    with (out / f"{name}.jsonl").open("w") as log:
+
+        def report(step: int, loss: float, speed: float) -> None:
+            losses.append(loss)
+            if step % 50 == 49:
+                row = {"step": step + 1, "loss": float(np.mean(losses[-50:])), "tokens_s": round(speed)}
+                log.write(json.dumps({**row, "elapsed_s": round(time.perf_counter() - began)}) + "\n")
+                log.flush()
+            if step % 250 == 249:
+                save_adapter(model, out / f"{name}.safetensors")
+
+        shown = pack(episodes(recipe, Vocabulary(tokenizer)), batch_tokens=recipe.imitation.batch_tokens)
+        imitate(model, shown, recipe.imitation, report=report, stop=stop_after)
+    save_adapter(model, out / f"{name}.safetensors")
+    return model
+
+
+def main(arguments: list[str]) -> None:
+    """Read `key=value` arguments: env, out and seed."""
+    given = dict(argument.split("=", 1) for argument in arguments)
+    if given.keys() - {"env", "out", "seed"} or given.get("env") not in RECIPES:
+        known = "|".join(RECIPES)
+        sys.exit(f"expected env={known} [out={ADAPTERS}] [seed=0], got {' '.join(arguments) or 'nothing'}")
+    recipe = replace(RECIPES[given["env"]], seed=int(given.get("seed", 0)))
+    adapt(recipe, Path(given.get("out", ADAPTERS)), given["env"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
