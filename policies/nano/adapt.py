@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import sage_gym  # noqa: F401  registers the environments
-from policies.causal_lm.compact import SPECIAL_TOKENS, Vocabulary
+from policies.causal_lm.compact import Vocabulary
 from policies.nano import ADAPTERS, WEIGHTS
 from policies.nano.adapter import attach, save_adapter
 from policies.nano.expert_demonstrations import ExpertSettings, demonstrate_expert, habits_of
@@ -38,13 +38,13 @@ class AdapterRecipe:
     arguments: dict[str, Any] = field(default_factory=dict)
     """Of the environment, beside the split."""
     seed: int = 0
-    rank: int = 30
+    rank: int = 38
     threads: int = 2
     habit_tasks: int = 400
     """From so many tasks it is learned how actions are worded; these are not shown."""
     imitation: ImitationSettings = field(
         default_factory=lambda: ImitationSettings(
-            steps=2000, batch_tokens=6144, learning_rate=3e-3, warmup=50, weight_decay=0.0
+            steps=2500, batch_tokens=6144, learning_rate=4e-3, warmup=100, weight_decay=0.0
         )
     )
     expert: ExpertSettings = field(default_factory=ExpertSettings)
@@ -78,8 +78,7 @@ def adapt(recipe: AdapterRecipe, out: Path, name: str, *, stop_after: int | None
     torch.set_num_threads(recipe.threads)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(WEIGHTS)
     model = Qwen2ForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32)
-    ids = tokenizer.get_vocab()
-    attach(model, rank=recipe.rank, tokens=[ids[token] for token in SPECIAL_TOKENS], seed=recipe.seed)
+    attach(model, rank=recipe.rank, seed=recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     began, losses = time.perf_counter(), list[float]()

@@ -1,9 +1,10 @@
 """Adapters of sage-nano: what one family of environments adds to the frozen weights, in at most a megabyte.
 
-A matrix W becomes W + s·B·A (LoRA, arXiv 2106.09685), and the embeddings of the prompt style's own tokens get a row
-each, since the base has hardly seen most of them. Trained as a parametrisation of the weights and merged into them when
-loaded, so that a student with an adapter is an ordinary model, trained on as any other. peft keeps the low-rank product
-apart instead: for a model this narrow that took more than twice the time of a step.
+A matrix W becomes W + s·B·A (LoRA, arXiv 2106.09685), and each embedding gets a row that is added: the base has hardly
+seen most of another family's tokens, and with the low-rank part alone 250 steps of imitation ended at a loss of 2.2
+instead of 0.8 nats a token. Trained as a parametrisation of the weights, saved in 8 bits with a scale for each row, and
+merged into the weights when loaded, so that a student with an adapter is an ordinary model, trained on as any other.
+peft keeps the low-rank product apart instead, which for a model this narrow took more than twice the time of a step.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sage_gym.errors import CheckpointError
 __all__ = ["SCALE", "attach", "merge", "save_adapter", "trained"]
 
 SCALE = 2.0
-ROWS, PLACES = "rows", "places"
+ROWS = "rows"
+LEVELS = 127
 
 
 class LowRank(nn.Module):
@@ -41,29 +43,26 @@ class LowRank(nn.Module):
 
 
 class AddedRows(nn.Module):
-    """Adds to some rows of an embedding; zero at first."""
+    """Adds a row to each embedding; zero at first."""
 
-    places_N: torch.Tensor
-
-    def __init__(self, places_N: torch.Tensor, width: int) -> None:
+    def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("places_N", places_N)
-        self.rows_NH = nn.Parameter(torch.zeros(len(places_N), width))
+        self.rows_VH = nn.Parameter(torch.zeros(vocabulary, width))
 
     def forward(self, weight_VH: torch.Tensor) -> torch.Tensor:
         """Return the embeddings with what is added."""
-        return weight_VH.index_add(0, self.places_N, self.rows_NH)
+        return weight_VH + self.rows_VH
 
 
-def attach(model: Qwen2ForCausalLM, *, rank: int, tokens: list[int], seed: int) -> None:
-    """Freeze the weights and put an adapter on every matrix of the blocks and on the embeddings of `tokens`."""
+def attach(model: Qwen2ForCausalLM, *, rank: int, seed: int) -> None:
+    """Freeze the weights and put an adapter on every matrix of the blocks and on the embeddings."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for _, linear in _matrices(model):
         rows, columns = linear.weight.shape
         parametrize.register_parametrization(linear, "weight", LowRank(rank, rows, columns, generator))
-    added = AddedRows(torch.tensor(sorted(tokens)), model.config.hidden_size)
+    added = AddedRows(*model.model.embed_tokens.weight.shape)
     for module in (model.model.embed_tokens, model.lm_head):  # tied: one weight, one addition
         parametrize.register_parametrization(module, "weight", added)
 
@@ -74,15 +73,18 @@ def trained(model: Qwen2ForCausalLM) -> list[nn.Parameter]:
 
 
 def save_adapter(model: Qwen2ForCausalLM, path: Path) -> None:
-    """Write an attached adapter in bfloat16."""
+    """Write an attached adapter, in 8 bits with a scale for each row."""
     state: dict[str, torch.Tensor] = {}
     for name, linear in _matrices(model):
         part = _part_of(linear)
         state[f"{name}.down"], state[f"{name}.up"] = part.down_RI, part.up_OR
-    added = _part_of(model.model.embed_tokens)
-    state[ROWS] = added.rows_NH
-    held = {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in state.items()}
-    save_file({**held, PLACES: added.places_N.to(torch.int32)}, path)
+    state[ROWS] = _part_of(model.model.embed_tokens).rows_VH
+    packed: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        scale_R = (tensor.detach().abs().amax(1) / LEVELS).clamp(min=1e-7).to(torch.float16)
+        packed[name] = (tensor.detach() / scale_R.float()[:, None]).round().clamp(-LEVELS, LEVELS).to(torch.int8)
+        packed[f"{name}/scale"] = scale_R
+    save_file(packed, path)
 
 
 def merge(model: Qwen2ForCausalLM, path: Path) -> None:
@@ -92,23 +94,21 @@ def merge(model: Qwen2ForCausalLM, path: Path) -> None:
         CheckpointError: there is none, it is damaged, or it is another model's.
     """
     try:
-        state = load_file(path)
+        packed = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"expected an adapter at {path}, got {error}") from error
-    matrices = dict(_matrices(model))
-    names = {name.rpartition(".")[0] for name in state} - {""}
-    if names != matrices.keys() or not {ROWS, PLACES} <= state.keys():
-        strange = sorted(names ^ matrices.keys())[:3]
-        raise CheckpointError(f"{path}: expected an adapter of this model, got one that differs in {strange}")
-    with torch.no_grad():
-        for name, linear in matrices.items():
-            up_OR, down_RI = state[f"{name}.up"].float(), state[f"{name}.down"].float()
-            if (len(up_OR), down_RI.shape[1]) != tuple(linear.weight.shape):
-                raise CheckpointError(
-                    f"{path}: expected {tuple(linear.weight.shape)} for {name}, got {(len(up_OR), down_RI.shape[1])}"
-                )
-            linear.weight += (SCALE * (up_OR @ down_RI)).to(linear.weight)
-        model.model.embed_tokens.weight.index_add_(0, state[PLACES].long(), state[ROWS].to(torch.float32))
+    added = {ROWS: model.model.embed_tokens.weight} | {name: linear.weight for name, linear in _matrices(model)}
+    parts = [name if name == ROWS else f"{name}.{side}" for name in added for side in ("down", "up")]
+    missing = [name for name in dict.fromkeys(parts) if not {name, f"{name}/scale"} <= packed.keys()]
+    if missing:
+        raise CheckpointError(f"{path}: expected an adapter of this model, got one without {', '.join(missing[:3])}")
+    held = {name: packed[name].float() * packed[f"{name}/scale"].float()[:, None] for name in dict.fromkeys(parts)}
+    for name, weight in added.items():
+        delta = held[ROWS] if name == ROWS else SCALE * (held[f"{name}.up"] @ held[f"{name}.down"])
+        if delta.shape != weight.shape:
+            raise CheckpointError(f"{path}: expected {tuple(weight.shape)} for {name}, got {tuple(delta.shape)}")
+        with torch.no_grad():
+            weight += delta.to(weight)
 
 
 def _matrices(model: Qwen2ForCausalLM) -> list[tuple[str, nn.Linear]]:
