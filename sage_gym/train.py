@@ -77,6 +77,7 @@ def _check(config: TrainConfig, student: Student, splits: Sequence[str]) -> None
         "rollout.split": config.rollout.split,
         "evaluate.select_split": config.evaluate.select_split,
         "evaluate.test_split": config.evaluate.test_split,
+        **{f"evaluate.further_splits[{at}]": name for at, name in enumerate(config.evaluate.further_splits)},
     }
     problems = [
         f"{key}: {UnknownNameError('split', name, splits)}" for key, name in named.items() if name not in splits

@@ -96,6 +96,7 @@ class Vocabulary:
         self.labels = tuple(ids[t] for t in SPECIAL_TOKENS[FIRST_LABEL:])
         self.stop_labels = frozenset((*self.labels, *self.named))
         self.label_index = {token_id: index for index, token_id in enumerate(self.labels)}
+        self.mark_index = {token_id: index for index, token_id in enumerate(marks)}
         self.choice_tokens, self.news_tokens = choice_tokens, news_tokens
         self._cache: dict[str, tuple[int, ...]] = {}
 

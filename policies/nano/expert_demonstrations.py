@@ -17,7 +17,7 @@ import numpy as np
 from policies.causal_lm.compact import CompactRenderer, Vocabulary
 from policies.causal_lm.prompt import Prompt
 from policies.nano.imitation import Sequence_
-from policies.nano.writing import Habits, Writer, split_action
+from policies.nano.writing import Habits, Writer, roles_of, split_action
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
 
 __all__ = ["ExpertSettings", "demonstrate_expert", "habits_of", "open_expert"]
@@ -83,6 +83,7 @@ class ExpertDemonstration:
         self.turns: list[Turn] = []
         self.ids: list[int] = []
         self.weights: list[float] = []
+        self.meant: list[tuple[int, ...]] = []
 
     def play(self) -> Sequence_ | None:
         """Return the episode, or None where it fails or grows too long."""
@@ -92,8 +93,12 @@ class ExpertDemonstration:
             reward, is_over = self._do(expert.action())
             if is_over:
                 is_kept = reward >= SUCCESS and len(self.ids) <= self.settings.max_tokens
-                return Sequence_(tuple(self.ids), tuple(self.weights)) if is_kept else None
+                return self._sequence() if is_kept else None
         return None
+
+    def _sequence(self) -> Sequence_:
+        roles = roles_of(self.vocabulary, self.ids, self.meant)
+        return Sequence_(tuple(self.ids), tuple(self.weights), roles=roles)
 
     def _do(self, action: str) -> tuple[float, bool]:
         inner: Any = self.inner
@@ -104,6 +109,8 @@ class ExpertDemonstration:
         sampled = self._spell(action, view, prompt, is_spoiled=is_spoiled)
         if is_spoiled:
             action = prompt.read(sampled).action
+        else:
+            self.meant.append(sampled)
         self.ids += [*prompt.ids, *sampled]
         self.weights += [*(0.0 for _ in prompt.ids), *(0.0 if is_spoiled else 1.0 for _ in sampled)]
         empty = (0.0,) * len(sampled)

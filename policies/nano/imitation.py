@@ -12,9 +12,12 @@ import torch
 from torch.nn import functional
 from transformers import Qwen2ForCausalLM
 
+from policies.causal_lm.compact import LABEL_COUNT
 from sage_gym.blockwise import blockwise_attention
 
 ROUND = 64
+ROLE_COUNT = 1 + 2 * LABEL_COUNT
+"""None, and for each label the first and the last word of what an action behind it quotes."""
 
 __all__ = ["Batch", "ImitationSettings", "Probes", "Sequence_", "imitate", "pack"]
 
@@ -25,7 +28,8 @@ class Sequence_:
 
     `marks` are, at label tokens, whether the choice they stand behind is a right one (1 or 0), elsewhere -1; empty
     means nowhere. `ends` are the positions at which a forecast is read before anything is known of the shop, `pieces`
-    the ids that the instruction is made of.
+    the ids that the instruction is made of. `roles` are, at the instruction's word marks, what the word serves for in
+    the episode (0: nothing), elsewhere -1; empty means nowhere.
     """
 
     ids: tuple[int, ...]
@@ -33,6 +37,7 @@ class Sequence_:
     marks: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     pieces: tuple[int, ...] = ()
+    roles: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Batch:
     marks_BT: torch.Tensor
     ends_E: torch.Tensor
     pieces_EP: torch.Tensor
+    roles_BT: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -71,6 +77,9 @@ class ImitationSettings:
     recall_weight: float = 0.0
     """Of the loss that asks, where the first decision's forecasts are read, for the pieces of the instruction: what is
     forecast before anything is seen can be read off nothing else. Its linear probe is thrown away."""
+    role_weight: float = 0.0
+    """Of the loss that asks at every word of the instruction which action quotes it: reading the instruction is learned
+    from each word, not only from the few decisions that quote one. Its linear probe is thrown away."""
 
 
 def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, seed: int = 0) -> Iterator[Batch]:
@@ -99,10 +108,12 @@ def _pad(group: Sequence[Sequence_], length: int) -> Batch:
     ids = np.zeros((len(group), length), dtype=np.int64)
     weights = np.zeros((len(group), length), dtype=np.float32)
     marks = np.full((len(group), length), -1, dtype=np.int64)
+    roles = np.full((len(group), length), -1, dtype=np.int64)
     for row, sequence in enumerate(group):
         ids[row, : len(sequence.ids)] = sequence.ids
         weights[row, : len(sequence.weights)] = sequence.weights
         marks[row, : len(sequence.marks)] = sequence.marks
+        roles[row, : len(sequence.roles)] = sequence.roles
     ends = [row * length + end for row, sequence in enumerate(group) for end in sequence.ends]
     asked = [sequence.pieces for sequence in group for _ in sequence.ends]
     pieces = np.full((len(asked), max(map(len, asked), default=0)), -1, dtype=np.int64)
@@ -114,6 +125,7 @@ def _pad(group: Sequence[Sequence_], length: int) -> Batch:
         torch.from_numpy(marks),
         torch.tensor(ends, dtype=torch.int64),
         torch.from_numpy(pieces),
+        torch.from_numpy(roles),
     )
 
 
@@ -134,6 +146,8 @@ class Probes:
     mark_weight: float = 0.0
     recall: torch.nn.Linear | None = None
     recall_weight: float = 0.0
+    role: torch.nn.Linear | None = None
+    role_weight: float = 0.0
 
     @classmethod
     def of(cls, settings: ImitationSettings, hidden: int, vocabulary: int) -> Probes:
@@ -143,11 +157,13 @@ class Probes:
             settings.mark_weight,
             torch.nn.Linear(hidden, vocabulary) if settings.recall_weight else None,
             settings.recall_weight,
+            torch.nn.Linear(hidden, ROLE_COUNT) if settings.role_weight else None,
+            settings.role_weight,
         )
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """List what is trained along."""
-        return [p for probe in (self.mark, self.recall) if probe is not None for p in probe.parameters()]
+        return [p for probe in (self.mark, self.recall, self.role) if probe is not None for p in probe.parameters()]
 
 
 def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = None) -> torch.Tensor:
@@ -167,6 +183,10 @@ def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = No
         is_asked_EP = batch.pieces_EP >= 0
         found_EP = log_EV.gather(1, batch.pieces_EP.clamp(min=0))
         loss = loss - probes.recall_weight * found_EP[is_asked_EP].mean()
+    has_role_BT = batch.roles_BT >= 0
+    if probes.role is not None and bool(has_role_BT.any()):
+        logits_NC = probes.role(hidden_BTH[has_role_BT].float()).float()
+        loss = loss + probes.role_weight * functional.cross_entropy(logits_NC, batch.roles_BT[has_role_BT])
     return loss
 
 

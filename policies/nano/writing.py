@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from policies.causal_lm.compact import Vocabulary
 from policies.causal_lm.prefixes import quotable
 
-__all__ = ["Habits", "Writer", "split_action"]
+__all__ = ["Habits", "Writer", "roles_of", "split_action"]
 
 WORD = re.compile(r"[^\s,()'\"\[\]]+")
 USUAL = 0.3
@@ -111,3 +111,32 @@ class Writer:
     def _marks(self, span: tuple[int, int]) -> tuple[int, ...]:
         marks = self._vocabulary.quotes.marks
         return marks[span[0]], marks[span[1]]
+
+
+def roles_of(vocabulary: Vocabulary, ids: Sequence[int], decisions: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """Say of each word mark of the instruction which of an episode's decisions quotes that word, and as which end.
+
+    Args:
+        vocabulary: of the policy.
+        ids: of the episode; the first sight of a mark is behind its word.
+        decisions: the ids of those that count, each with its label first.
+
+    Returns:
+        For each id -1 where it is no word's mark, 0 where nothing quotes the word, 1 + 2·label where it is the first
+        word that a decision with this label quotes, 2 + 2·label where it is the last and not the first.
+    """
+    place_of: dict[int, int] = {}
+    for place, token in enumerate(ids):
+        if token in vocabulary.mark_index:
+            place_of.setdefault(token, place)
+    roles = [-1] * len(ids)
+    for place in place_of.values():
+        roles[place] = 0
+    for decision in decisions:
+        label = vocabulary.label_index.get(decision[0]) if decision else None
+        quoted = [token for token in decision if token in place_of]
+        if label is None:
+            continue
+        for number, token in reversed(list(enumerate(quoted))):
+            roles[place_of[token]] = 1 + 2 * label + number % 2
+    return tuple(roles)

@@ -225,6 +225,9 @@ class Evaluate(Section):
 
     test_split: str = Field(default="test", min_length=1)
     """The split that is played once, at the end."""
+    further_splits: tuple[str, ...] = ()
+    """Splits that are played once at the end as well, and whose gap to the test split the report gives: such as are
+    held out less, or more strictly."""
     select_split: str = Field(default="select", min_length=1)
     """The split that promotion, calibration and pilots use."""
     select_tasks: int = Field(default=200, ge=1)

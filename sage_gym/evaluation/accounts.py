@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sage_gym.evaluation.forecasts import ForecastReport
+from sage_gym.evaluation.gaps import Gap, gap_between
 from sage_gym.evaluation.manifest import FinalManifest, RoundManifest, TaskOutcome, TestResult, list_tasks
 from sage_gym.evaluation.metrics import measure
 from sage_gym.evaluation.pilot import Pilot
@@ -144,11 +145,25 @@ def account_for_end(
         last_promoted=last_promoted,
         tests=tuple(results),
         forecast=forecast,
+        gaps=_gaps(results),
         samples=choose_samples(tests[0][2], tests[0][3]),
         tokens_trained=tokens_trained,
         elapsed_s=elapsed_s,
         notes=tuple(notes),
     )
+
+
+def _gaps(results: Sequence[TestResult]) -> tuple[Gap, ...]:
+    """Hold the first split against every other that was decoded alike."""
+    first = results[0]
+    ours = [outcome.before for outcome in first.outcomes], [outcome.after for outcome in first.outcomes]
+    found = []
+    for result in results:
+        if result.split != first.split and result.decoding == first.decoding:
+            theirs = [outcome.before for outcome in result.outcomes], [outcome.after for outcome in result.outcomes]
+            sides = (ours[0], theirs[0]), (ours[1], theirs[1])
+            found.append(gap_between(first.split, result.split, first.decoding, *sides))
+    return tuple(gap for gap in found if gap is not None)
 
 
 def _outcomes(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> tuple[TaskOutcome, ...]:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sage_gym.evaluation.forecasts import ForecastReport
+from sage_gym.evaluation.gaps import Gap
 from sage_gym.evaluation.metrics import Metrics
 from sage_gym.evaluation.pilot import Pilot
 from sage_gym.evaluation.promotion import Promotion
@@ -146,6 +147,8 @@ class FinalManifest(_Record):
     """Its round; 0 where no round was promoted."""
     tests: tuple[TestResult, ...]
     """The primary one first."""
+    gaps: tuple[Gap, ...] = ()
+    """Between the primary one's split and the others."""
     forecast: ForecastReport | None = None
     samples: tuple[TrajectorySample, ...] = ()
     tokens_trained: int = 0
