@@ -44,7 +44,13 @@ class AdapterRecipe:
     """From so many tasks it is learned how actions are worded; these are not shown."""
     imitation: ImitationSettings = field(
         default_factory=lambda: ImitationSettings(
-            steps=2000, batch_tokens=6144, learning_rate=4e-3, warmup=100, weight_decay=0.0, role_weight=0.5
+            steps=2000,
+            batch_tokens=6144,
+            learning_rate=4e-3,
+            warmup=100,
+            weight_decay=0.0,
+            role_weight=0.3,
+            pointer_weight=0.3,
         )
     )
     expert: ExpertSettings = field(default_factory=ExpertSettings)

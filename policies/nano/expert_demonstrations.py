@@ -17,7 +17,7 @@ import numpy as np
 from policies.causal_lm.compact import CompactRenderer, Vocabulary
 from policies.causal_lm.prompt import Prompt
 from policies.nano.imitation import Sequence_
-from policies.nano.writing import Habits, Writer, roles_of, split_action
+from policies.nano.writing import Habits, Writer, read_quotations, split_action
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
 
 __all__ = ["ExpertSettings", "demonstrate_expert", "habits_of", "open_expert"]
@@ -27,9 +27,11 @@ SUCCESS = 1.0 - 1e-9
 
 @dataclass(frozen=True, slots=True)
 class ExpertSettings:
-    """How often an action is spoiled, and how long an episode may be."""
+    """How often an action is spoiled, what labels and quotations weigh in the loss, and how long an episode may be."""
 
     spoiled: float = 0.04
+    label_weight: float = 3.0
+    quote_weight: float = 3.0
     max_turns: int = 20
     max_tokens: int = 1400
 
@@ -83,7 +85,7 @@ class ExpertDemonstration:
         self.turns: list[Turn] = []
         self.ids: list[int] = []
         self.weights: list[float] = []
-        self.meant: list[tuple[int, ...]] = []
+        self.meant: list[tuple[int, int]] = []
 
     def play(self) -> Sequence_ | None:
         """Return the episode, or None where it fails or grows too long."""
@@ -96,9 +98,15 @@ class ExpertDemonstration:
                 return self._sequence() if is_kept else None
         return None
 
+    def _weights(self, sampled: tuple[int, ...]) -> list[float]:
+        """Weigh what a decision decides more than the text around it, most of which follows from it."""
+        marks, settings = self.vocabulary.mark_index, self.settings
+        behind = [settings.quote_weight if token in marks else 1.0 for token in sampled[1:]]
+        return [settings.label_weight, *behind]
+
     def _sequence(self) -> Sequence_:
-        roles = roles_of(self.vocabulary, self.ids, self.meant)
-        return Sequence_(tuple(self.ids), tuple(self.weights), roles=roles)
+        read = read_quotations(self.vocabulary, self.ids, self.meant)
+        return Sequence_(tuple(self.ids), tuple(self.weights), roles=read.roles, pointers=read.pointers)
 
     def _do(self, action: str) -> tuple[float, bool]:
         inner: Any = self.inner
@@ -110,9 +118,11 @@ class ExpertDemonstration:
         if is_spoiled:
             action = prompt.read(sampled).action
         else:
-            self.meant.append(sampled)
+            begin = len(self.ids) + len(prompt.ids)
+            self.meant.append((begin, begin + len(sampled)))
         self.ids += [*prompt.ids, *sampled]
-        self.weights += [*(0.0 for _ in prompt.ids), *(0.0 if is_spoiled else 1.0 for _ in sampled)]
+        self.weights += [0.0] * len(prompt.ids)
+        self.weights += [0.0] * len(sampled) if is_spoiled else self._weights(sampled)
         empty = (0.0,) * len(sampled)
         ledger = Ledger(prompt.ids, sampled, empty, (False,) * len(sampled), is_continuation=prompt.is_continuation)
         _, reward, is_terminated, is_truncated, _ = self.environment.step(action)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.nn import functional
 from transformers import Qwen2ForCausalLM
 
 from policies.causal_lm.compact import LABEL_COUNT
+from policies.nano.pointing import Pointing
 from sage_gym.blockwise import blockwise_attention
 
 ROUND = 64
@@ -29,7 +31,8 @@ class Sequence_:
     `marks` are, at label tokens, whether the choice they stand behind is a right one (1 or 0), elsewhere -1; empty
     means nowhere. `ends` are the positions at which a forecast is read before anything is known of the shop, `pieces`
     the ids that the instruction is made of. `roles` are, at the instruction's word marks, what the word serves for in
-    the episode (0: nothing), elsewhere -1; empty means nowhere.
+    the episode (0: nothing), elsewhere -1; empty means nowhere. `pointers` are, for each mark in a decision, the place
+    before it, the place where the instruction has that mark, and whether it ends a span (1) or begins one (0).
     """
 
     ids: tuple[int, ...]
@@ -38,6 +41,7 @@ class Sequence_:
     ends: tuple[int, ...] = ()
     pieces: tuple[int, ...] = ()
     roles: tuple[int, ...] = ()
+    pointers: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Batch:
     ends_E: torch.Tensor
     pieces_EP: torch.Tensor
     roles_BT: torch.Tensor
+    pointers_P4: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -80,6 +85,8 @@ class ImitationSettings:
     role_weight: float = 0.0
     """Of the loss that asks at every word of the instruction which action quotes it: reading the instruction is learned
     from each word, not only from the few decisions that quote one. Its linear probe is thrown away."""
+    pointer_weight: float = 0.0
+    """Of the loss that shows two heads where to look for what is quoted next (`pointing`)."""
 
 
 def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, seed: int = 0) -> Iterator[Batch]:
@@ -126,6 +133,7 @@ def _pad(group: Sequence[Sequence_], length: int) -> Batch:
         torch.tensor(ends, dtype=torch.int64),
         torch.from_numpy(pieces),
         torch.from_numpy(roles),
+        torch.tensor([(row, *pointer) for row, sequence in enumerate(group) for pointer in sequence.pointers]),
     )
 
 
@@ -148,10 +156,13 @@ class Probes:
     recall_weight: float = 0.0
     role: torch.nn.Linear | None = None
     role_weight: float = 0.0
+    pointing: Pointing | None = None
+    pointer_weight: float = 0.0
 
     @classmethod
-    def of(cls, settings: ImitationSettings, hidden: int, vocabulary: int) -> Probes:
+    def of(cls, settings: ImitationSettings, model: Qwen2ForCausalLM) -> Probes:
         """Make those that the settings ask for."""
+        hidden, vocabulary = model.config.hidden_size, model.config.vocab_size
         return cls(
             torch.nn.Linear(hidden, 1) if settings.mark_weight else None,
             settings.mark_weight,
@@ -159,6 +170,8 @@ class Probes:
             settings.recall_weight,
             torch.nn.Linear(hidden, ROLE_COUNT) if settings.role_weight else None,
             settings.role_weight,
+            Pointing(model) if settings.pointer_weight else None,
+            settings.pointer_weight,
         )
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -168,7 +181,8 @@ class Probes:
 
 def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = None) -> torch.Tensor:
     """Weighted mean cross-entropy in nats; the unembedding runs at weighted positions alone."""
-    with blockwise_attention(model):
+    pointing = probes.pointing if probes is not None else None
+    with blockwise_attention(model), pointing or nullcontext():
         hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
     loss = _cross_entropy(model, hidden_BTH, batch)
     if probes is None:
@@ -187,6 +201,8 @@ def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = No
     if probes.role is not None and bool(has_role_BT.any()):
         logits_NC = probes.role(hidden_BTH[has_role_BT].float()).float()
         loss = loss + probes.role_weight * functional.cross_entropy(logits_NC, batch.roles_BT[has_role_BT])
+    if pointing is not None and len(batch.pointers_P4):
+        loss = loss + probes.pointer_weight * pointing.loss(batch.pointers_P4)
     return loss
 
 
@@ -223,7 +239,7 @@ def imitate(
         report: called after each step with (step, loss in nats, tokens a second so far).
         stop: end after so many steps, on the schedule of all of them.
     """
-    probes = Probes.of(settings, model.config.hidden_size, model.config.vocab_size)
+    probes = Probes.of(settings, model)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(

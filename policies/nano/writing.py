@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from policies.causal_lm.compact import Vocabulary
 from policies.causal_lm.prefixes import quotable
 
-__all__ = ["Habits", "Writer", "roles_of", "split_action"]
+__all__ = ["Habits", "Reading", "Writer", "read_quotations", "split_action"]
 
 WORD = re.compile(r"[^\s,()'\"\[\]]+")
 USUAL = 0.3
@@ -113,17 +114,24 @@ class Writer:
         return marks[span[0]], marks[span[1]]
 
 
-def roles_of(vocabulary: Vocabulary, ids: Sequence[int], decisions: Iterable[Sequence[int]]) -> tuple[int, ...]:
-    """Say of each word mark of the instruction which of an episode's decisions quotes that word, and as which end.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an episode's decisions take from the instruction; see `Sequence_` for both."""
+
+    roles: tuple[int, ...]
+    pointers: tuple[tuple[int, int, int], ...]
+
+
+def read_quotations(vocabulary: Vocabulary, ids: Sequence[int], decisions: Iterable[tuple[int, int]]) -> Reading:
+    """Find which words of the instruction an episode's decisions quote.
+
+    A word's role is 0 where nothing quotes it, 1 + 2·label where it is the first word that a decision with this label
+    quotes, and 2 + 2·label where it is the last and not the first; where several do, the last decision counts.
 
     Args:
         vocabulary: of the policy.
         ids: of the episode; the first sight of a mark is behind its word.
-        decisions: the ids of those that count, each with its label first.
-
-    Returns:
-        For each id -1 where it is no word's mark, 0 where nothing quotes the word, 1 + 2·label where it is the first
-        word that a decision with this label quotes, 2 + 2·label where it is the last and not the first.
+        decisions: begin and end of the ids of those that count; the first id is the label.
     """
     place_of: dict[int, int] = {}
     for place, token in enumerate(ids):
@@ -132,11 +140,13 @@ def roles_of(vocabulary: Vocabulary, ids: Sequence[int], decisions: Iterable[Seq
     roles = [-1] * len(ids)
     for place in place_of.values():
         roles[place] = 0
-    for decision in decisions:
-        label = vocabulary.label_index.get(decision[0]) if decision else None
-        quoted = [token for token in decision if token in place_of]
+    pointers: list[tuple[int, int, int]] = []
+    for begin, end in decisions:
+        label = vocabulary.label_index.get(ids[begin])
         if label is None:
             continue
-        for number, token in reversed(list(enumerate(quoted))):
-            roles[place_of[token]] = 1 + 2 * label + number % 2
-    return tuple(roles)
+        quoting = [at for at in range(begin, end) if ids[at] in place_of]
+        pointers += [(at - 1, place_of[ids[at]], number % 2) for number, at in enumerate(quoting)]
+        for number, at in reversed(list(enumerate(quoting))):
+            roles[place_of[ids[at]]] = 1 + 2 * label + number % 2
+    return Reading(tuple(roles), tuple(pointers))
