@@ -18,7 +18,9 @@ from policies.nano import ADAPTERS, load
 from policies.nano.adapt import RECIPES, AdapterRecipe, adapt
 from policies.nano.adapter import attach, merge, save_adapter, trained
 from policies.nano.expert_demonstrations import ExpertDemonstration, ExpertSettings, habits_of
+from policies.nano.imitation import ImitationSettings, Probes, Sequence_, batch_loss, pack
 from policies.nano.model import build_model
+from policies.nano.pointing import Pointing
 from sage_gym.errors import CheckpointError, UnknownNameError
 from sage_gym.types import Context
 
@@ -171,15 +173,13 @@ def test_only_decisions_weigh_anything_and_spoiled_ones_nothing(office, vocabula
         for ledger in ledgers:
             place += len(ledger.prompt_ids)
             assert set(sequence.weights[place - len(ledger.prompt_ids) : place]) <= {0.0}
-            own = set(sequence.weights[place : place + len(ledger.sampled_ids)])
-            assert len(own) == 1
-            weighed.append(own.pop())
+            own = sequence.weights[place : place + len(ledger.sampled_ids)]
+            quoting = [token in vocabulary.mark_index for token in ledger.sampled_ids]
+            meant = (3.0, *(3.0 if is_mark else 1.0 for is_mark in quoting[1:]))
+            assert own in (meant, (0.0,) * len(own))
+            weighed.append(any(own))
             place += len(ledger.sampled_ids)
-        assert weighed[-1] == 1.0
-        assert set(weighed) <= {0.0, 1.0}
-        if 0.0 in weighed:
-            spoiled = weighed.index(0.0)
-            assert weighed[spoiled:].count(1.0) > 0
+        assert weighed[-1]
     assert kept >= 3
 
 
@@ -203,3 +203,53 @@ def test_asking_for_more_than_the_split_has_is_said():
     recipe = AdapterRecipe("sage_gym/Tools-v0", arguments={"size": 6}, habit_tasks=4)
     with pytest.raises(ValueError, match="at most the 6 tasks of sage_gym/Tools-v0"):
         list(episodes(recipe, Vocabulary(load().tokenizer)))
+
+
+# Auxiliary losses
+
+
+def test_pointing_is_the_cost_of_attending_to_the_right_place():
+    """Against attention worked out by hand, rotations included, for one head of one layer."""
+    model = small()
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6], [9, 8, 7, 6, 5, 4]])
+    pointers = torch.tensor([[0, 3, 1, 0], [1, 5, 5, 1], [1, 2, 0, 0]])
+    with torch.no_grad(), Pointing(model, layer=1) as pointing:
+        model.model(input_ids=ids, use_cache=False)
+        found = pointing.loss(pointers)
+        model.config._attn_implementation = "eager"
+        attentions = model.model(input_ids=ids, use_cache=False, output_attentions=True).attentions[1]
+    wanted = -torch.stack([attentions[row, head, at, to].log() for row, at, to, head in pointers.tolist()]).mean()
+    assert found.item() == pytest.approx(wanted.item(), abs=1e-4)
+
+
+def test_pointing_moves_only_what_is_read_before_its_layer_and_leaves_no_hook():
+    model = small()
+    with Pointing(model, layer=0) as pointing:
+        model.model(input_ids=IDS, use_cache=False)
+        pointing.loss(torch.tensor([[0, 5, 2, 0]])).backward()
+    attention = model.model.layers[0].self_attn
+    assert attention.q_proj.weight.grad[:16].abs().sum() > 0
+    assert attention.v_proj.weight.grad is None
+    assert model.model.layers[1].self_attn.q_proj.weight.grad is None
+    assert not attention.q_proj._forward_hooks
+
+
+def test_roles_and_pointers_add_to_the_loss_what_their_weights_say():
+    model = small()
+    plain = Sequence_(tuple(range(1, 30)), (0.0,) * 20 + (1.0,) * 9)
+    rich = replace(plain, roles=(-1, 0, 3, *(-1,) * 26), pointers=((21, 2, 0),))
+    batch = next(pack(iter([rich] * 1000), batch_tokens=64))
+    settings = ImitationSettings(role_weight=0.5, pointer_weight=2.0)
+    torch.manual_seed(0)
+    probes = Probes.of(settings, model)
+    with torch.no_grad():
+        base = batch_loss(model, batch)
+        both = batch_loss(model, batch, probes)
+        without_pointer = batch_loss(model, batch, replace(probes, pointing=None))
+        hidden = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state[0]
+        role = torch.nn.functional.cross_entropy(probes.role(hidden[1:3]), torch.tensor([0, 3]))
+        with probes.pointing as pointing:
+            model.model(input_ids=batch.ids_BT, use_cache=False)
+            pointer = pointing.loss(batch.pointers_P4)
+    assert (without_pointer - base).item() == pytest.approx(0.5 * role.item(), rel=1e-3)
+    assert (both - without_pointer).item() == pytest.approx(2.0 * pointer.item(), rel=1e-3)

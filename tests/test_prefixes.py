@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policies.causal_lm.compact import LABEL_COUNT, CompactRenderer, Vocabulary
 from policies.causal_lm.prefixes import PrefixRestriction, join, quotable, quoted
-from policies.nano.writing import Habits, Writer, roles_of, split_action
+from policies.nano.writing import Habits, Writer, read_quotations, split_action
 from sage_gym.types import Choice, Context, Task, View
 from tests.nano_toys import tiny_tokenizer
 
@@ -146,11 +146,15 @@ def test_a_restriction_of_choices_alone_forces_their_ids():
     assert [restriction.allowed(s) for s in ((), (5,), (9, 1), (5, 6))] == [(5, 9), (6, 7), None, ()]
 
 
-def test_roles_say_which_label_quotes_which_end_of_what(vocabulary):
-    marks, labels = vocabulary.quotes.marks, vocabulary.labels
-    ids = (vocabulary.task, 900, marks[0], 901, marks[1], 902, marks[2], vocabulary.act, labels[61], marks[1], marks[2])
-    decisions = [(labels[61], 700, marks[1], marks[2], vocabulary.end), (labels[63], marks[1], marks[1])]
+def test_what_a_decision_quotes_is_found_in_the_instruction(vocabulary):
+    marks, labels, end = vocabulary.quotes.marks, vocabulary.labels, vocabulary.end
+    head = (vocabulary.task, 900, marks[0], 901, marks[1], 902, marks[2], vocabulary.act)
+    ids = (*head, labels[61], 700, marks[1], marks[2], end, labels[63], marks[1], marks[1], end)
     first, last = 1 + 2 * 61, 2 + 2 * 61
-    assert roles_of(vocabulary, ids, decisions) == (-1, -1, 0, -1, 1 + 2 * 63, -1, last, -1, -1, -1, -1)
-    assert roles_of(vocabulary, ids, decisions[:1]) == (-1, -1, 0, -1, first, -1, last, -1, -1, -1, -1)
-    assert roles_of(vocabulary, ids, [(vocabulary.end,), ()])[2] == 0
+    once = read_quotations(vocabulary, ids, [(8, 13)])
+    assert once.roles == (-1, -1, 0, -1, first, -1, last, *(-1,) * 10)
+    assert once.pointers == ((7, 4, 0), (9, 4, 0), (10, 6, 1))
+    both = read_quotations(vocabulary, ids, [(8, 13), (13, 17)])
+    assert both.roles == (-1, -1, 0, -1, 1 + 2 * 63, -1, last, *(-1,) * 10)
+    assert both.pointers == (*once.pointers, (12, 4, 0), (13, 4, 0), (14, 4, 1))
+    assert read_quotations(vocabulary, ids, [(7, 8)]).pointers == ()

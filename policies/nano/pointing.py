@@ -18,8 +18,8 @@ from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 __all__ = ["LAYER", "Pointing"]
 
-LAYER = 2
-"""Of the blocks, from 0: two before it to read, one behind it to use what was found."""
+LAYER = -2
+"""Of the blocks: the last but one, so that there are some before it to read and one to use what was found."""
 
 
 class Pointing:
@@ -72,5 +72,5 @@ class Pointing:
 
     def _split(self, name: str) -> torch.Tensor:
         """Return a projection by heads, `(B, T, N, D)`, of the first two alone."""
-        held, width = self._held[name], self._attention.head_dim
-        return held.float().unflatten(-1, (-1, width))[:, :, :2]
+        heads: torch.Tensor = self._held[name].float().unflatten(-1, (-1, self._attention.head_dim))
+        return heads[:, :, :2]

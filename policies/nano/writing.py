@@ -126,7 +126,8 @@ def read_quotations(vocabulary: Vocabulary, ids: Sequence[int], decisions: Itera
     """Find which words of the instruction an episode's decisions quote.
 
     A word's role is 0 where nothing quotes it, 1 + 2·label where it is the first word that a decision with this label
-    quotes, and 2 + 2·label where it is the last and not the first; where several do, the last decision counts.
+    quotes, and 2 + 2·label where it is the last and not the first; where several do, the last decision counts. What is
+    pointed at is each mark that a decision takes, and, where its label is chosen, the first one.
 
     Args:
         vocabulary: of the policy.
@@ -146,6 +147,7 @@ def read_quotations(vocabulary: Vocabulary, ids: Sequence[int], decisions: Itera
         if label is None:
             continue
         quoting = [at for at in range(begin, end) if ids[at] in place_of]
+        pointers += [(begin - 1, place_of[ids[at]], 0) for at in quoting[:1]]
         pointers += [(at - 1, place_of[ids[at]], number % 2) for number, at in enumerate(quoting)]
         for number, at in reversed(list(enumerate(quoting))):
             roles[place_of[ids[at]]] = 1 + 2 * label + number % 2
