@@ -75,7 +75,7 @@ def test_a_saved_adapter_makes_of_a_plain_model_what_was_trained(adapted):
     merge(plain, path)
     assert plain.lm_head.weight is plain.model.embed_tokens.weight
     change = (logits(model) - before).abs().mean()
-    assert (logits(model) - logits(plain)).abs().mean() < 0.02 * change
+    assert (logits(model) - logits(plain)).abs().mean() < 0.05 * change  # 8 bits
 
 
 def test_an_adapter_of_another_model_is_refused(adapted, tmp_path):

@@ -105,7 +105,11 @@ def write_run(folder, skills=(0.35, 0.45, 0.42, 0.6), n=40, instruction="buy a r
         policy="sage-nano",
         seed=0,
         last_promoted=incumbent,
-        tests=[("test", "restricted", before, after), ("test", "free", before, after[:150] + before[150:])],
+        tests=[
+            ("test", "restricted", before, after),
+            ("test", "free", before, after[:150] + before[150:]),
+            ("test_far", "restricted", episodes("far", 200, 0.1, 7), episodes("far", 200, 0.2, 8)),
+        ],
         forecast=judge_head(after, episodes("select", n, 0.5, seed=98)),
         tokens_trained=360_000,
         elapsed_s=700.0,
@@ -340,3 +344,13 @@ def test_neutralised_text_holds_no_control_or_format_characters(text):
 
 def test_small_p_values_are_not_shown_as_zero():
     assert [p_value(p) for p in (1e-9, 0.0031, 0.0449, 1.0)] == ["< 0.0001", "0.0031", "0.04", "1.00"]
+
+
+def test_the_gap_to_another_split_is_shown(tmp_path):
+    final = write_run(tmp_path / "run")
+    gap = final.gaps[0]
+    page = Page(write_report(tmp_path / "run").read_text())
+    shown = " ".join(" ".join(page.text).split())
+    assert (gap.split, gap.other) == ("test", "test_far")
+    assert f"test test_far {100 * gap.before.value:+.1f}" in shown
+    assert "Newcombe" in shown
