@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.database.collation import collate
@@ -148,6 +148,7 @@ def test_a_number_column_takes_numbers_only(engine: Embedded) -> None:
     assert engine.run("SELECT SUM(`rank`) FROM `Home Teams`") == [(26,)]
 
 
+@settings(max_examples=50)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30))
 def test_any_text_comes_back_as_it_was_written(value: str) -> None:
     engine = Embedded([Table("t", (Column("a"),), ())])

@@ -49,10 +49,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def local() -> Iterator[LocalSandbox]:
+@pytest.fixture(scope="module")
+def lent() -> Iterator[LocalSandbox]:
     with LocalSandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def local(lent: LocalSandbox) -> LocalSandbox:
+    lent.reset()
+    return lent
 
 
 def record(folder: Path, at: int) -> Record:
