@@ -256,12 +256,6 @@ def test_a_server_that_refuses_a_table_keeps_nothing(monkeypatch: pytest.MonkeyP
 # Keys and records
 
 
-@pytest.mark.parametrize("key", ["database/synthetic/00048", "database/synthetic/99999", "webshop/synthetic/1", "x"])
-def test_a_key_without_a_task_gets_the_range(env: Database, key: str) -> None:
-    with pytest.raises(TaskKeyError, match="database/synthetic/00000 to database/synthetic/00047"):
-        env.reset(options={"task": key})
-
-
 def test_records_are_tasks_of_their_own_splits(records: str) -> None:
     env = Database(records=records, split="standard")
     assert env.splits() == (*SPLITS, "standard")

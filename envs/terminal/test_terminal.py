@@ -16,7 +16,7 @@ from envs.terminal.environment import DONE, Terminal
 from envs.terminal.experts import expert, play
 from envs.terminal.pools import MOST, pool_of
 from envs.terminal.stub_shell import STUB_KINDS
-from sage_gym.errors import ConfigError, EngineAbsentError, SandboxLostError, TaskKeyError, UnknownNameError
+from sage_gym.errors import ConfigError, EngineAbsentError, SandboxLostError, UnknownNameError
 from sage_gym.types import View
 
 FIRST = "terminal/train/00000"
@@ -221,12 +221,6 @@ def test_arguments_that_are_wrong_are_reported_together() -> None:
     assert "expected one of docker, local, stub, got 'vm'" in str(caught.value)
     with pytest.raises(UnknownNameError, match="did you mean 'train'"):
         Terminal(split="trian")
-
-
-@pytest.mark.parametrize("key", ["terminal/train/00048", "terminal/dev/00000", "webshop/synthetic/1", "x"])
-def test_a_key_without_a_task_gets_the_range(env: Terminal, key: str) -> None:
-    with pytest.raises(TaskKeyError, match="terminal/train/00000 to terminal/train/00047"):
-        env.reset(options={"task": key})
 
 
 WORDS = st.sampled_from(
