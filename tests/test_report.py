@@ -60,51 +60,19 @@ def episodes(split, n, skill, seed=0, instruction="buy a red shoe"):
 def write_run(folder, skills=(0.35, 0.45, 0.42, 0.6), n=40, instruction="buy a red shoe"):
     """A run as the round loop writes it: round 0, trained rounds, and the test at the end."""
     students = [episodes("select", n, skill, seed=k) for k, skill in enumerate(skills)]
-    incumbent = best = 0
-    for k, student in enumerate(students):
-        promotion = selection = None
-        collected = episodes("train", n, skills[k], seed=50 + k) if k else []
-        if k:
-            rivals = {
-                "incumbent": (f"round {incumbent}", students[incumbent]),
-                "best": (f"round {best}", students[best]),
-            }
-            promotion = promote((f"round {k}", student), rivals)
-            selection = select(
-                [make_group(t) for t in collected],
-                {},
-                SelectionSettings(),
-                [HeldOut("shop test", ["buy a red shoe number 4 in blue at once please"], "shop")],
-            )
-        manifest = account_for_round(
-            run=folder.name,
-            number=k,
-            stage="distil" if k else "start",
-            policy="sage-nano",
-            decoding="restricted to admissible actions, temperature 0",
-            select=student,
-            collected=collected,
-            selection=selection,
-            promotion=promotion,
-            pilot=judge_pilot(students[0][:50], student[:50]) if k == 1 else None,
-            forecast=judge_head(student, episodes("train", n, 0.5, seed=99)),
-            seeds={"run": 0, "collect": 17 + k},
-            files={f"rounds/{k:03d}/trajectories.jsonl": "0" * 64},
-            metrics={"distil/loss": 1.0 / (k + 1)} if k else {},
-            checkpoint=f"rounds/{k:03d}/checkpoint",
-            tokens_trained=120_000 if k else 0,
-            elapsed_s=61.0,
-        )
+    promoted = 0
+    for k in range(len(skills)):
+        manifest = account(folder.name, k, students, promoted, skills[k])
         write_manifest(round_path(folder, k), manifest)
-        if promotion is not None and promotion.promoted:
-            incumbent = best = k
+        if manifest.promotion is not None and manifest.promotion.promoted:
+            promoted = k
     before, after = episodes("test", 200, skills[0], 7, instruction), episodes("test", 200, skills[-1], 8, instruction)
     final = account_for_end(
         run=folder.name,
         environment="webshop",
         policy="sage-nano",
         seed=0,
-        last_promoted=incumbent,
+        last_promoted=promoted,
         tests=[
             ("test", "restricted", before, after),
             ("test", "free", before, after[:150] + before[150:]),
@@ -116,6 +84,37 @@ def write_run(folder, skills=(0.35, 0.45, 0.42, 0.6), n=40, instruction="buy a r
     )
     write_manifest(final_path(folder), final)
     return final
+
+
+def account(run, k, students, promoted, skill):
+    """The manifest of a round, whose rival is the student that was promoted last."""
+    student, n = students[k], len(students[k])
+    collected = episodes("train", n, skill, seed=50 + k) if k else []
+    rival = (f"round {promoted}", students[promoted])
+    return account_for_round(
+        run=run,
+        number=k,
+        stage="distil" if k else "start",
+        policy="sage-nano",
+        decoding="restricted to admissible actions, temperature 0",
+        select=student,
+        collected=collected,
+        selection=selected(collected) if k else None,
+        promotion=promote((f"round {k}", student), {"incumbent": rival, "best": rival}) if k else None,
+        pilot=judge_pilot(students[0][:50], student[:50]) if k == 1 else None,
+        forecast=judge_head(student, episodes("train", n, 0.5, seed=99)),
+        seeds={"run": 0, "collect": 17 + k},
+        files={f"rounds/{k:03d}/trajectories.jsonl": "0" * 64},
+        metrics={"distil/loss": 1.0 / (k + 1)} if k else {},
+        checkpoint=f"rounds/{k:03d}/checkpoint",
+        tokens_trained=120_000 if k else 0,
+        elapsed_s=61.0,
+    )
+
+
+def selected(collected):
+    held_out = [HeldOut("shop test", ["buy a red shoe number 4 in blue at once please"], "shop")]
+    return select([make_group(trajectory) for trajectory in collected], {}, SelectionSettings(), held_out)
 
 
 class Page(HTMLParser):

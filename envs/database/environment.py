@@ -10,12 +10,13 @@ from gymnasium.error import ResetNeeded
 
 from envs.database.actions import Action, parse_action
 from envs.database.engines import opener
-from envs.database.library import Library, TaskList
+from envs.database.library import open_library
 from envs.database.problems import Problem, final_hash
 from envs.database.scoring import Rules, is_right
 from envs.database.statements import SqlError
+from envs.database.synthetic import CAPACITY
 from envs.database.tables import Engine, Limits, shown
-from sage_gym.errors import ConfigError, UnknownNameError
+from sage_gym.arguments import check_arguments, expect_one_of, expect_positive, expect_render_mode, expect_size
 from sage_gym.spaces import UnicodeText
 from sage_gym.types import StopReason, Task, View
 
@@ -98,11 +99,17 @@ class Database(gymnasium.Env[str, str]):
         timeout_s: float = 5.0,
         render_mode: str | None = None,
     ) -> None:
-        _check_arguments(scoring, max_turns, output_limit, timeout_s, render_mode)
+        check_arguments(
+            expect_one_of("scoring", scoring, get_args(Rules)),
+            expect_positive("max_turns", max_turns, is_optional=True),
+            expect_positive("output_limit", output_limit),
+            expect_positive("timeout_s", timeout_s),
+            expect_render_mode(render_mode),
+            expect_size(size, CAPACITY),
+        )
         self._open = opener(engine)
-        self.library = Library(size, seed, records)
-        if split not in self.library.splits:
-            raise UnknownNameError("split", split, self.library.splits)
+        self.library = open_library(size, seed, records)
+        self.library.check_split(split)
         self.split, self.scoring = split, scoring
         self.max_turns, self.render_mode = max_turns, render_mode
         self.observation_space, self.action_space = UnicodeText(), UnicodeText()
@@ -124,7 +131,7 @@ class Database(gymnasium.Env[str, str]):
         Raises:
             UnknownNameError: there is no such split; the nearest is given.
         """
-        return TaskList(self.library.source(split))
+        return self.library.tasks(split)
 
     # Episodes
 
@@ -136,7 +143,7 @@ class Database(gymnasium.Env[str, str]):
             InfrastructureError: a server was asked for and does not answer.
         """
         super().reset(seed=seed)
-        problem = self._choose((options or {}).get("task"))
+        problem = self.library.choose((options or {}).get("task"), self.split, self.np_random)
         self.close()
         self._engine = self._open(problem.tables, self._limits)
         self._problem, self._statements = problem, []
@@ -207,12 +214,6 @@ class Database(gymnasium.Env[str, str]):
         problem = self.problem
         return self._engine is not None and final_hash(self._engine, problem.tables) == problem.state
 
-    def _choose(self, wanted: Any) -> Problem:
-        if wanted is not None:
-            return self.library.problem(wanted.key if isinstance(wanted, Task) else str(wanted))
-        source = self.library.source(self.split)
-        return source.problem(int(self.np_random.integers(len(source))))
-
     def _act(self, wanted: Action) -> str:
         """Carry out a statement, or say what was expected; return the engine's error."""
         if wanted.kind == "invalid" or self._engine is None:
@@ -259,21 +260,3 @@ class Database(gymnasium.Env[str, str]):
 def shown_error(message: str, limit: int) -> str:
     """Write an engine's reason, cut like a result."""
     return f"Error: {message if len(message) <= limit else message[:limit] + '[TRUNCATED]'}"
-
-
-def _check_arguments(
-    scoring: str, max_turns: int | None, output_limit: int, timeout_s: float, render_mode: str | None
-) -> None:
-    problems = []
-    if scoring not in get_args(Rules):
-        problems.append(f"scoring: expected one of {', '.join(get_args(Rules))}, got {scoring!r}")
-    if max_turns is not None and max_turns < 1:
-        problems.append(f"max_turns: expected a positive number or None, got {max_turns}")
-    if output_limit < 1:
-        problems.append(f"output_limit: expected a positive number, got {output_limit}")
-    if timeout_s <= 0:
-        problems.append(f"timeout_s: expected a positive number, got {timeout_s}")
-    if render_mode not in (None, "ansi", "human"):
-        problems.append(f"render_mode: expected ansi, human or None, got {render_mode!r}")
-    if problems:
-        raise ConfigError(problems)

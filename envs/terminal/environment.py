@@ -9,12 +9,13 @@ import gymnasium
 from gymnasium.error import ResetNeeded
 
 from envs.terminal.actions import Action, parse_action
-from envs.terminal.library import Library, TaskList
+from envs.terminal.library import open_library
 from envs.terminal.output import shown
 from envs.terminal.pools import pool_of
-from envs.terminal.problems import Problem, Record
+from envs.terminal.problems import Record
 from envs.terminal.session import Session
-from sage_gym.errors import ConfigError, UnknownNameError
+from envs.terminal.synthetic import CAPACITY
+from sage_gym.arguments import check_arguments, expect_one_of, expect_positive, expect_render_mode, expect_size
 from sage_gym.sandbox import BACKENDS, BASE_IMAGE, Limits
 from sage_gym.spaces import UnicodeText
 from sage_gym.types import Choice, StopReason, Task, View
@@ -110,10 +111,16 @@ class Terminal(gymnasium.Env[str, str]):
         output_limit: int = 800,
         render_mode: str | None = None,
     ) -> None:
-        _check_arguments(sandbox, max_turns, timeout_s, output_limit, render_mode)
-        self.library = Library(size, seed, records)
-        if split not in self.library.splits:
-            raise UnknownNameError("split", split, self.library.splits)
+        check_arguments(
+            expect_one_of("sandbox", sandbox, BACKENDS),
+            expect_positive("max_turns", max_turns, is_optional=True),
+            expect_positive("timeout_s", timeout_s),
+            expect_positive("output_limit", output_limit),
+            expect_render_mode(render_mode),
+            expect_size(size, CAPACITY),
+        )
+        self.library = open_library(size, seed, records)
+        self.library.check_split(split)
         self.split, self.backend, self.image, self.guard = split, sandbox, image, guard
         self.max_turns, self.render_mode = max_turns, render_mode
         self.observation_space, self.action_space = UnicodeText(), UnicodeText()
@@ -133,7 +140,7 @@ class Terminal(gymnasium.Env[str, str]):
         Raises:
             UnknownNameError: there is no such split; the nearest is given.
         """
-        return TaskList(self.library.source(split))
+        return self.library.tasks(split)
 
     # Episodes
 
@@ -147,7 +154,7 @@ class Terminal(gymnasium.Env[str, str]):
             InfrastructureError: no sandbox could be had, or it was lost.
         """
         super().reset(seed=seed)
-        problem = self._choose((options or {}).get("task"))
+        problem = self.library.choose((options or {}).get("task"), self.split, self.np_random)
         self.close()
         own = problem.goal.image if isinstance(problem.goal, Record) else ""
         pool = pool_of(self.backend, own or self.image, LIMITS)
@@ -216,12 +223,6 @@ class Terminal(gymnasium.Env[str, str]):
         """The last observation."""
         return self._observation
 
-    def _choose(self, wanted: Any) -> Problem:
-        if wanted is not None:
-            return self.library.problem(wanted.key if isinstance(wanted, Task) else str(wanted))
-        source = self.library.source(self.split)
-        return source.problem(int(self.np_random.integers(len(source))))
-
     def _act(self, wanted: Action) -> str:
         """Run a command, or say what was expected."""
         self.session.denial = ""
@@ -253,21 +254,3 @@ class Terminal(gymnasium.Env[str, str]):
             "success": reward == 1.0,
             "stop_reason": None if stop is None else stop.value,
         }
-
-
-def _check_arguments(
-    sandbox: str, max_turns: int | None, timeout_s: float, output_limit: int, render_mode: str | None
-) -> None:
-    problems = []
-    if sandbox not in BACKENDS:
-        problems.append(f"sandbox: expected one of {', '.join(BACKENDS)}, got {sandbox!r}")
-    if max_turns is not None and max_turns < 1:
-        problems.append(f"max_turns: expected a positive number or None, got {max_turns}")
-    if timeout_s <= 0:
-        problems.append(f"timeout_s: expected a positive number, got {timeout_s}")
-    if output_limit < 1:
-        problems.append(f"output_limit: expected a positive number, got {output_limit}")
-    if render_mode not in (None, "ansi", "human"):
-        problems.append(f"render_mode: expected ansi, human or None, got {render_mode!r}")
-    if problems:
-        raise ConfigError(problems)

@@ -16,7 +16,7 @@ from envs.terminal.environment import DONE, Terminal
 from envs.terminal.experts import expert, play
 from envs.terminal.pools import MOST, pool_of
 from envs.terminal.stub_shell import STUB_KINDS
-from sage_gym.errors import ConfigError, EngineAbsentError, SandboxLostError, TaskKeyError, UnknownNameError
+from sage_gym.errors import ConfigError, EngineAbsentError, SandboxLostError, UnknownNameError
 from sage_gym.types import View
 
 FIRST = "terminal/train/00000"
@@ -223,12 +223,6 @@ def test_arguments_that_are_wrong_are_reported_together() -> None:
         Terminal(split="trian")
 
 
-@pytest.mark.parametrize("key", ["terminal/train/00048", "terminal/dev/00000", "webshop/synthetic/1", "x"])
-def test_a_key_without_a_task_gets_the_range(env: Terminal, key: str) -> None:
-    with pytest.raises(TaskKeyError, match="terminal/train/00000 to terminal/train/00047"):
-        env.reset(options={"task": key})
-
-
 WORDS = st.sampled_from(
     [
         *"|;>(-5",
@@ -254,7 +248,7 @@ WORDS = st.sampled_from(
 TEXTS = st.one_of(st.text(), st.lists(WORDS).map(" ".join), st.text(st.characters(categories=["Cs", "Ll"])))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(TEXTS, TEXTS.map("bash[{}]".format), TEXTS.map("Act: bash\n```bash\n{}\n```".format)))
 def test_no_text_is_a_failure_of_the_environment(written: str) -> None:
     env = Terminal(sandbox="stub")
