@@ -97,6 +97,8 @@ class Vocabulary:
         self.stop_labels = frozenset((*self.labels, *self.named))
         self.label_index = {token_id: index for index, token_id in enumerate(self.labels)}
         self.mark_index = {token_id: index for index, token_id in enumerate(marks)}
+        self.signs = tuple(ids[sign] for sign in ("$", "Ġ$") if sign in ids)
+        """What opens a reference: a dollar sign, and one with a space before it."""
         self.choice_tokens, self.news_tokens = choice_tokens, news_tokens
         self._cache: dict[str, tuple[int, ...]] = {}
 
@@ -123,6 +125,11 @@ class Vocabulary:
         words, marks = text.split(), self.quotes.marks
         ids = [id_ for word, mark in zip(words, marks, strict=False) for id_ in (*self.encode(word), mark)]
         return (*ids, *self.encode(" ".join(words[len(marks) :])))
+
+    def behind_sign(self, reference: str) -> tuple[int, ...]:
+        """Encode a reference (`$email`) without the sign that it begins with."""
+        ids = self.encode(reference)
+        return ids[next((place + 1 for place, token in enumerate(ids) if token in self.signs), 0) :]
 
     def prefixes(self, view: View) -> Prefixes | None:
         """Return a page's prefixes of free text with their labels, the last ones; None where there are not several."""
@@ -305,14 +312,18 @@ class CompactRenderer:
     def _restriction(self, page: Page, view: View, instruction: str) -> Restriction:
         named = tuple(self.named(view, instruction))
         words = len(instruction.split())
-        key = (page.actions, view.choices, named, view.free, words)
+        key = (page.actions, view.choices, named, view.free, view.references, words)
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:
                 self._restrictions.clear()
             texts, prefixes = tuple(self.spell(page, view, instruction)), self.vocabulary.prefixes(view)
             free = (self.vocabulary.write, self.vocabulary.quotes, words) if view.free else None
-            found = PrefixRestriction(texts, prefixes.labels) if prefixes else ChoiceRestriction(texts, free)
-            self._restrictions[key] = found
+            if prefixes is None:
+                self._restrictions[key] = ChoiceRestriction(texts, free)
+            else:
+                marks, referring = prefixes.marks[:words], map(self.vocabulary.behind_sign, view.references)
+                signs = self.vocabulary.signs
+                self._restrictions[key] = PrefixRestriction(texts, prefixes.labels, marks, referring, signs)
         return self._restrictions[key]
 
     def _read(self, page: Page, view: View, instruction: str, sampled: tuple[int, ...]) -> Reading:

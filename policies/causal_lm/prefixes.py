@@ -8,7 +8,7 @@ instead of copied. A prefix's label depends on its place among the prefixes alon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 __all__ = ["PrefixRestriction", "Prefixes", "join", "quotable", "quoted"]
@@ -41,26 +41,49 @@ def join(left: str, right: str) -> str:
 
 
 class PrefixRestriction:
-    """A choice's ids, or a prefix's label and then anything.
+    """A choice's ids, or a prefix's label and then text: a quotation has two marks, a reference is one that there is.
 
     Args:
         texts: the ids of each choice, its end included.
         labels: of the prefixes.
+        marks: of the instruction's words, as many as it has.
+        references: for each reference its ids behind the sign that opens it.
+        signs: the ids that may open a reference.
     """
 
-    def __init__(self, texts: Sequence[tuple[int, ...]], labels: Sequence[int]) -> None:
-        following: dict[tuple[int, ...], set[int]] = {(): set(labels)}
-        for ids in texts:
-            for place, token in enumerate(ids):
-                following.setdefault(ids[:place], set()).add(token)
-        self._labels = frozenset(labels)
-        self._following = {before: tuple(sorted(found)) for before, found in following.items()}
+    def __init__(
+        self,
+        texts: Iterable[tuple[int, ...]],
+        labels: Sequence[int],
+        marks: Sequence[int] = (),
+        references: Iterable[tuple[int, ...]] = (),
+        signs: Iterable[int] = (),
+    ) -> None:
+        self._labels, self._marks, self._signs = frozenset(labels), tuple(marks), frozenset(signs)
+        self._following = _tree(texts)
+        self._following[()] = tuple(sorted({*self._following.get((), ()), *labels}))
+        whole = set(references)
+        self._referring = {before: open_ for before, open_ in _tree(whole).items() if before not in whole}
 
     def allowed(self, sampled: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the ids left open; behind a prefix's label every id is."""
-        if sampled and sampled[0] in self._labels:
-            return None
-        return self._following.get(sampled, ())
+        """Return the ids left open; in text, behind neither a first mark nor the sign of a reference, every id is."""
+        if not sampled or sampled[0] not in self._labels:
+            return self._following.get(sampled, ())
+        if sampled[-1] in self._marks and sum(token in self._marks for token in sampled) % 2:
+            return self._marks[self._marks.index(sampled[-1]) :]
+        for place in range(len(sampled) - 1, 0, -1):
+            if sampled[place] in self._signs:
+                return self._referring.get(sampled[place + 1 :])
+        return None
+
+
+def _tree(sequences: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """Return for every beginning of some sequence the ids that may follow it, sorted."""
+    following: dict[tuple[int, ...], set[int]] = {}
+    for ids in sequences:
+        for place, token in enumerate(ids):
+            following.setdefault(ids[:place], set()).add(token)
+    return {before: tuple(sorted(found)) for before, found in following.items()}
 
 
 @dataclass(frozen=True, slots=True)
