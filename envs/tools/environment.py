@@ -13,7 +13,7 @@ from gymnasium.error import ResetNeeded
 from envs.tools.briefing import SHOWN, Shown, brief
 from envs.tools.company import Company
 from envs.tools.faults import Faults
-from envs.tools.generator import Puzzle, make_puzzle
+from envs.tools.generator import Puzzle, key_prefix, make_puzzle
 from envs.tools.python_sandbox import PythonSandbox
 from envs.tools.scoring import SHORTFALLS, Score, score
 from envs.tools.session import Session
@@ -82,6 +82,8 @@ class Tools(gymnasium.Env[str, str]):
     tools_shown: what the first observation says of the tools: their signatures, their JSON schemas, or nothing.
     size: how many tasks each split offers; by default 20,000 for training, 100,000 for demonstrations, 1,000 for
     each other.
+    most_calls: plans have at most so many calls (2 to 8; None: 8, all there are). Shorter plans are tasks of their own
+    (`tools/train-3/00000`); what is held out is the same.
 
     ## References
     OpenAI, "Function calling" (the format of the schemas); Yao et al., "τ-bench", arXiv 2406.12045 (success by the
@@ -107,6 +109,7 @@ class Tools(gymnasium.Env[str, str]):
         pool: SandboxPool | None = None,
         tools_shown: Shown = "signatures",
         size: int | None = None,
+        most_calls: int | None = None,
         max_turns: int | None = 20,
         render_mode: str | None = None,
     ) -> None:
@@ -115,10 +118,13 @@ class Tools(gymnasium.Env[str, str]):
             expect_one_of("sandbox", sandbox, BACKENDS),
             expect_one_of("tools_shown", tools_shown, SHOWN),
             expect_size(size, MOST_TASKS, is_optional=True),
+            ""
+            if most_calls is None or most_calls >= 2
+            else f"most_calls: expected 2 or more, or None, got {most_calls}",
             expect_positive("max_turns", max_turns, is_optional=True),
             expect_render_mode(render_mode),
         )
-        self.library = _library(size)
+        self.library = _library(size, most_calls)
         self.library.check_split(split)
         self.split, self.faults, self.fault_seed = split, faults, fault_seed
         self.tools_shown, self.max_turns, self.render_mode = tools_shown, max_turns, render_mode
@@ -248,9 +254,12 @@ class Tools(gymnasium.Env[str, str]):
         return info
 
 
-def _library(size: int | None) -> Library[Puzzle]:
+def _library(size: int | None, most_calls: int | None) -> Library[Puzzle]:
     sizes = {split: size or SIZES.get(split, SIZE) for split in SPLITS}
     sources = {
-        split: Source(KeyRange(f"tools/{split}", count), partial(make_puzzle, split)) for split, count in sizes.items()
+        split: Source(
+            KeyRange(key_prefix(split, most_calls), count), partial(make_puzzle, split, most_calls=most_calls)
+        )
+        for split, count in sizes.items()
     }
     return Library(sources, lambda puzzle: puzzle.task)

@@ -84,9 +84,18 @@ def _tools_of(shapes: Iterable[str]) -> set[str]:
     return {tool for skeleton in skeletons() if skeleton.shape in wanted for tool in skeleton.tools}
 
 
-@lru_cache(maxsize=1)
-def pools() -> MappingProxyType[str, MappingProxyType[str, tuple[Skeleton, ...]]]:
-    """Return split → shape → the skeletons that its tasks are made of."""
+@lru_cache(maxsize=8)
+def pools(most_calls: int | None = None) -> MappingProxyType[str, MappingProxyType[str, tuple[Skeleton, ...]]]:
+    """Return split → shape → the skeletons that its tasks are made of, those of at most `most_calls` calls.
+
+    Which combinations and shapes are held out does not depend on it.
+    """
+    if most_calls is not None:
+        short = {
+            split: [skeleton for held in shapes.values() for skeleton in held if len(skeleton.tools) <= most_calls]
+            for split, shapes in pools().items()
+        }
+        return MappingProxyType({split: _by_shape(held) for split, held in short.items()})
     unseen = held_out_shapes()
     seen = [skeleton for skeleton in skeletons() if skeleton.shape not in unseen]
     parts = {family: part_of_combination(family) for family in {skeleton.family for skeleton in seen}}

@@ -18,6 +18,7 @@ from envs.tools.splits import PARTS, SPLITS, held_out_shapes, part_of_combinatio
 from envs.tools.steps.draft import Draft
 from envs.tools.toolbox import TOOLS
 from envs.tools.world import World, make_world
+from sage_gym.errors import ConfigError, TaskKeyError
 
 SAMPLE = 10
 ROOT = Path(__file__).parents[2]
@@ -179,3 +180,25 @@ def test_the_large_check_prints_a_table(capsys: pytest.CaptureFixture[str]) -> N
 def test_wilson_interval_is_the_textbook_one() -> None:
     assert wilson(0, 1000) == pytest.approx((0.0, 0.003827), abs=1e-6)
     assert wilson(50, 100) == pytest.approx((0.40383, 0.59617), abs=1e-5)
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+def test_shorter_plans_are_tasks_of_their_own_with_the_same_combinations_held_out(most: int) -> None:
+    env = Tools(most_calls=most)
+    for split in SPLITS:
+        assert {skeleton for held in pools(most)[split].values() for skeleton in held} < {
+            skeleton for held in pools()[split].values() for skeleton in held
+        }
+        task = env.tasks(split)[3]
+        assert task.key == f"tools/{split}-{most}/00003"
+        env.reset(options={"task": task.key})
+        assert env.session.puzzle.task == task
+        assert len(env.session.puzzle.plan.acts) <= most
+        assert task.hash != Tools().tasks(split)[3].hash
+
+
+def test_plans_shorter_than_any_are_refused() -> None:
+    with pytest.raises(ConfigError, match="most_calls: expected 2 or more, or None, got 1"):
+        Tools(most_calls=1)
+    with pytest.raises(TaskKeyError, match="tools/train-3/00000 to tools/train-3/19999"):
+        Tools(most_calls=3).reset(options={"task": "tools/train/00000"})
