@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sage_gym  # noqa: F401
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano import ADAPTERS, load
 from policies.nano.adapt import RECIPES, AdapterRecipe, adapt
 from policies.nano.adapter import attach, merge, save_adapter, trained

@@ -17,8 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.prompt import Prompt
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano import WEIGHTS
 from policies.nano.demonstrations import PRICED, Demonstration, DemonstrationSettings
 from policies.nano.imitation import ImitationSettings, Probes, Sequence_, batch_loss, pack

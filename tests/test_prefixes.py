@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.causal_lm.compact import LABEL_COUNT, CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.prefixes import PrefixRestriction, join, quotable, quoted
+from policies.causal_lm.vocabulary import LABEL_COUNT, Vocabulary
 from policies.nano.writing import Habits, Writer, read_quotations, split_action
 from sage_gym.types import Choice, Context, Task, View
 from tests.nano_toys import tiny_tokenizer

@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import sage_gym  # noqa: F401  registers the environments
-from policies.causal_lm.compact import Vocabulary
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano import ADAPTERS, WEIGHTS
 from policies.nano.adapter import attach, save_adapter
 from policies.nano.expert_demonstrations import ExpertSettings, demonstrate_expert, habits_of

@@ -14,8 +14,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.prompt import Prompt
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano.imitation import Sequence_
 from policies.nano.writing import Habits, Writer, read_quotations, split_action
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from transformers import Qwen2ForCausalLM
 
-from policies.causal_lm.compact import LABEL_COUNT
+from policies.causal_lm.vocabulary import LABEL_COUNT
 from policies.nano.pointing import Pointing
 from sage_gym.blockwise import blockwise_attention
 

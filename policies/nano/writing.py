@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from policies.causal_lm.compact import Vocabulary
 from policies.causal_lm.prefixes import quotable
+from policies.causal_lm.vocabulary import Vocabulary
 
 __all__ = ["Habits", "Reading", "Writer", "read_quotations", "split_action"]
 
