@@ -62,6 +62,7 @@ class Serving:
     """The command, answering."""
 
     link: str
+    pid: int
     started_at: float
     ready_s: float
 
@@ -78,7 +79,7 @@ def serve(folder: Path, cache: Path) -> Iterator[Serving]:
             found = re.search(r"http://\S+", process.stdout.readline())
             if found is None:
                 raise RuntimeError(f"the viewer did not start; its exit status is {process.wait(10)}")
-            yield Serving(found[0], started_at, time.perf_counter() - started_at)
+            yield Serving(found[0], process.pid, started_at, time.perf_counter() - started_at)
         finally:
             process.terminate()
 

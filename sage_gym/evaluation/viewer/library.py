@@ -52,15 +52,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What is known of a file. A stand-in's `rows` are its table's, whose trajectories are loaded from there too."""
+    """What is known of a file; a journal's rows may be its table's for the time being."""
 
     file: TrajectoryFile
     rows: FileRows
-    is_stand_in: bool = False
 
 
 class Library:
-    """Runs and the index of their trajectories. Start it with `open`, end it with `close`; a context manager.
+    """Runs and the index of their trajectories. A context manager: files are read while it is open.
 
     Args:
         runs: to show.
@@ -72,30 +71,26 @@ class Library:
         self._cache = cache
         self._held: dict[Key, _Held] = {}
         self._pending: dict[Key, TrajectoryFile] = {}
+        self._read_unshown: set[Key] = set()
+        """Read, but not yet in the index; still pending for whoever asks."""
+        self._is_index_old = True
         self._looked_at = 0.0
         self._is_closed = False
         self._wake = Condition()
         self._index = Index([])
         self._thread = Thread(target=self._work, name="reader", daemon=True)
 
-    def open(self) -> Library:
+    def __enter__(self) -> Library:
         """Find the files, take what is kept of them, and start to read the rest."""
         self._look()
         self._show()
         self._thread.start()
         return self
 
-    def close(self) -> None:
-        """Stop reading."""
+    def __exit__(self, *_: object) -> None:
         with self._wake:
             self._is_closed = True
             self._wake.notify_all()
-
-    def __enter__(self) -> Library:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def index(self) -> Index:
@@ -150,24 +145,24 @@ class Library:
         return found
 
     def _work(self) -> None:
+        if self._cache:
+            self._cache.prune()
         shown = time.monotonic()
         with ThreadPoolExecutor(READERS, thread_name_prefix="parser") as workers:
             while not self._is_closed:
                 with self._wake:
                     self._wake.wait_for(lambda: self._pending or self._is_closed or self._looked_at == 0.0)
                     is_old = self._looked_at == 0.0
-                    key = min(self._pending, key=lambda key: _size(self._pending[key]), default=None)
                 if self._is_closed:
                     return
                 if is_old:
                     self._look()
-                if key is not None:
-                    self._read(key, workers)
-                if not self._pending or time.monotonic() - shown > SHOW_EVERY_S:
+                left = self._pending.keys() - self._read_unshown
+                if left:
+                    self._read(min(left, key=lambda key: _size(self._pending[key])), workers)
+                if self._is_index_old and (len(left) <= 1 or time.monotonic() - shown > SHOW_EVERY_S):
                     self._show()
                     shown = time.monotonic()
-                    with self._wake:
-                        self._wake.notify_all()
 
     def _look(self) -> None:
         """Find what is new, changed or gone."""
@@ -179,8 +174,10 @@ class Library:
         with self._wake:
             for key in self._held.keys() - files.keys():
                 del self._held[key]
+                self._is_index_old = True
             for key in self._pending.keys() - files.keys():
                 del self._pending[key]
+                self._read_unshown.discard(key)
             self._looked_at = time.monotonic()
 
     def _take(self, key: Key, file: TrajectoryFile) -> None:
@@ -189,7 +186,8 @@ class Library:
         stand_in = _stand_in(file) if kept is None and key not in self._held else None
         with self._wake:
             if found := kept or stand_in:
-                self._held[key] = _Held(file, found, is_stand_in=kept is None)
+                self._held[key] = _Held(file, found)
+                self._is_index_old = True
             if kept is None:
                 self._pending[key] = file
 
@@ -199,27 +197,36 @@ class Library:
             found = read_table(file.path) if file.is_table else read_journal(file.path, workers)
             if self._cache:
                 self._cache.save(file.path, found)
-        except (OSError, RecordError) as error:
-            found = FileRows(empty(), (Damage(0, f"cannot be read: {error}", 0),), bytes=_size(file))
-            log.warning("%s: %s", file.path, error)
+        except Exception as error:
+            if self._is_closed:
+                return  # the workers are gone with the process
+            # whatever a file does to its reader, the other files are shown, and this one is named
+            if not isinstance(error, OSError | RecordError):
+                log.exception("%s", file.path)
+            found = FileRows(empty(), (Damage(0, f"cannot be read: {error}", 0),), **_stamp(file))
         for damage in found.damage:
             log.warning("%s, line %d: %s; %d skipped", file.path, damage.line, damage.reason, damage.episodes)
         with self._wake:
             self._held[key] = _Held(file, found)
-            self._pending.pop(key, None)
+            self._is_index_old = True
+            self._read_unshown.add(key)
 
     def _show(self) -> None:
+        """Put what is held in an index, and tell who waits for it."""
         with self._wake:
             held = sorted(self._held.values(), key=lambda one: _order(one.file))
+            read = set(self._read_unshown)
+            self._is_index_old = False
         self._index = Index([(one.file, one.rows) for one in held])
+        with self._wake:
+            self._read_unshown -= read
+            for key in read:
+                self._pending.pop(key, None)
+            self._wake.notify_all()
 
 
 def _is_current(held: _Held) -> bool:
-    try:
-        status = held.file.path.stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (held.rows.bytes, held.rows.mtime_ns)
+    return _stamp(held.file) == {"bytes": held.rows.bytes, "mtime_ns": held.rows.mtime_ns}
 
 
 def _stand_in(file: TrajectoryFile) -> FileRows | None:
@@ -240,7 +247,13 @@ def _order(file: TrajectoryFile) -> tuple[str, float, str]:
 
 
 def _size(file: TrajectoryFile) -> int:
+    return _stamp(file)["bytes"]
+
+
+def _stamp(file: TrajectoryFile) -> dict[str, int]:
+    """Return what a file is told apart by from an earlier form of it."""
     try:
-        return file.path.stat().st_size
+        status = file.path.stat()
     except OSError:
-        return 0
+        return {"bytes": 0, "mtime_ns": 0}
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}

@@ -14,7 +14,7 @@ from sage_gym.types import Trajectory
 
 __all__ = ["Asked", "Crumb", "Desk", "Page", "PageError", "Row", "describe_row", "file_word", "place_word"]
 
-FIRST_WAIT_S = 1.0
+FIRST_WAIT_S = 0.3
 """How long a page waits for files that are still being read; what is there by then is shown."""
 OUTCOME_CLASSES = ("good", "bad", "lost")
 

@@ -198,7 +198,7 @@ def _ways_on(index: Index, row: int, described: Row) -> dict[str, Any]:
     return {
         "file_link": to_link("/trajectories", words),
         "task_link": to_link("/task", [("task", described.task)]),
-        "compare_link": to_link("/compare", [("at", described.at)]),
+        "compare_link": to_link("/compare", [("at", described.at)]) if len(index.of_task(described.task)) > 1 else "",
         "file": index.file_of(row).name,
         "of_word": file_word(index, int(index.file[row])),
     }
