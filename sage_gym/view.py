@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -30,8 +30,8 @@ PORT = 8750
 def main(words: list[str] | None = None) -> int:
     """Serve the page until interrupted, and return the process's exit status."""
     config = read_or_exit(VIEW, name_folders(sys.argv[1:] if words is None else words))
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     # loaded once the settings are known to be right
+    from sage_gym.evaluation.report.wording import neutralise
     from sage_gym.evaluation.viewer.cache import Cache, cache_folder
     from sage_gym.evaluation.viewer.files import find_runs
     from sage_gym.evaluation.viewer.library import Library
@@ -40,6 +40,7 @@ def main(words: list[str] | None = None) -> int:
     if problems:
         print("\n".join(problems), file=sys.stderr)
         return 2
+    _log_harmlessly(neutralise)
     with Library(runs, Cache(cache_folder()) if config.cache else None) as library:
         return _serve(library, config)
 
@@ -49,6 +50,18 @@ def name_folders(words: Sequence[str]) -> list[str]:
     folders = [word for word in words if "=" not in word and not word.startswith("-") and word != "help"]
     others = [word for word in words if word not in folders]
     return [*others, f"runs={json.dumps(folders)}"] if folders else others
+
+
+def _log_harmlessly(neutralise: Callable[[str], str]) -> None:
+    """Print warnings; what a trajectory put into one must not act on the terminal."""
+
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return neutralise(super().format(record))
+
+    printer = logging.StreamHandler()
+    printer.setFormatter(Formatter("%(message)s"))
+    logging.basicConfig(handlers=[printer], level=logging.WARNING)
 
 
 def _serve(library: Library, config: ViewConfig) -> int:

@@ -139,6 +139,41 @@ def test_a_line_that_was_altered_but_can_be_read_is_shown_and_noted(
     assert "not those that were written" in found.damage[0].reason
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: b'{"id":' + b"[" * 100_000 + b"\n",
+        lambda line: line.replace(b'"reward":1.0', b'"reward":1.0,"attempt":' + b"9" * 30),
+        lambda line: b"\xff\xfe" + line,
+        lambda line: b"9" * 5000 + b"\n",
+    ],
+    ids=["nested", "large", "not UTF-8", "a number"],
+)
+def test_whatever_a_line_holds_costs_that_line_alone(tmp_path: Path, workers: ThreadPoolExecutor, change) -> None:  # type: ignore[no-untyped-def]
+    path = damaged(write(tmp_path / "a.jsonl", [trajectory(0), trajectory(1)]), 2, change)
+    found = read_journal(path, workers)
+    assert [row["task"] for row in rows(found)] == ["shop/001"]
+    assert [(one.line, one.episodes) for one in found.damage] == [(2, 1)]
+
+
+def test_a_pipe_in_a_run_is_passed_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    os.mkfifo(run / "rounds/001/recovery.jsonl")
+    os.mkfifo(run / "other.jsonl")
+    with open_library(run) as library:
+        assert len(library.index.files) == 4
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "rounds/000/trajectories.parquet").write_bytes(b"PAR1 no more than that")
+    with open_library(run) as library:
+        ((file, found),) = library.damage()
+        assert file.name == "rounds/000/trajectories.parquet"
+        assert "cannot be read" in found.damage[0].reason
+        assert len(library.index) == 40
+
+
 @pytest.mark.parametrize(("line", "skipped"), [(1, 1), (4, 1)])
 def test_a_damaged_header_or_marker_costs_no_trajectory(
     tmp_path: Path, workers: ThreadPoolExecutor, line: int, skipped: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -162,6 +163,29 @@ def test_a_mistake_of_ours_is_a_page_that_says_so(
     assert "division by zero" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/trajectories?text=%ff%ed%a0%80%00",
+        "/trajectories?page=" + "9" * 4000,
+        "/trajectories?round_min=" + "9" * 30,
+        "/trajectories?sort=%1b",
+        "/trajectory?at=demo|rounds/001/select.jsonl|%ff",
+        "/ledger?at=demo|rounds/001/select.jsonl|r1/shop/001%230&turn=" + "9" * 5000,
+        "/paired?run=demo&run=demo&page=" + "9" * 5000,
+        "/group?of=demo|rounds/001/select.jsonl&task=%ed%a0%80",
+        "/run?run=%00",
+        "/%ff?%ff=%ff",
+        "/trajectories?" + "&".join(["x=1"] * 5000),
+    ],
+)
+def test_no_address_brings_the_viewer_to_a_mistake(server: Server, path: str) -> None:
+    status, _, body = ask(server, path)
+    assert status in (200, 400, 404)
+    assert "made a mistake" not in body
+    assert "\x1b" not in body
+
+
 def test_a_very_long_address_is_refused(server: Server) -> None:
     assert ask(server, f"/trajectories?text={'x' * 64_500}")[0] == 414
 
@@ -186,6 +210,29 @@ def command(*words: str, cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         argv, cwd=cache.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def test_what_the_command_prints_of_a_damaged_line_does_not_act_on_the_terminal(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one\x1b]0;title\x07")
+    path = run / "rounds/001/select.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = b"{}\n"
+    path.write_bytes(b"".join(lines))
+    with command(run.name, "port=0", cache=tmp_path / "cache") as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        assert found is not None
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+        while True:
+            connection.request("GET", "/status")
+            if json.loads(connection.getresponse().read())["pending_files"] == 0:
+                break
+        connection.close()
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert "select.jsonl, line 2: expected a trajectory" in errors
+    assert "␛]0;title␇" in errors
+    assert "\x1b" not in errors
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

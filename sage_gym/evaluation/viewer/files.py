@@ -62,7 +62,7 @@ def is_run(folder: Path) -> bool:
     """Whether a folder is a run: it has rounds, a test or a configuration, or trajectories lie in it."""
     if any((folder / name).exists() for name in MARKS):
         return True
-    return any(_begins_as_journal(path) for path in folder.glob("*.jsonl"))
+    return any(_holds_trajectories(path, path.name) for path in folder.glob("*.jsonl"))
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -95,12 +95,18 @@ def find_files(run: str, folder: Path) -> Iterator[TrajectoryFile]:
         for file in files:
             path = Path(parent, file)
             name = path.relative_to(folder).as_posix()
-            if (file.endswith(".jsonl") and (JOURNALS.fullmatch(name) or _begins_as_journal(path))) or (
-                file == TABLE and not Path(parent, "collect.jsonl").exists()
-            ):
+            if _holds_trajectories(path, name):
                 names.append(name)
     for name in sorted(names):
         yield TrajectoryFile(run, name, folder / name)
+
+
+def _holds_trajectories(path: Path, name: str) -> bool:
+    if path.name == TABLE:
+        return path.is_file() and not path.with_name("collect.jsonl").exists()
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False  # a pipe would keep its reader waiting for ever
+    return JOURNALS.fullmatch(name) is not None or _begins_as_journal(path)
 
 
 def _begins_as_journal(path: Path) -> bool:

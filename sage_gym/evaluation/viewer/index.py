@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sage_gym.evaluation.viewer.files import TrajectoryFile
 from sage_gym.evaluation.viewer.reading import FileRows
-from sage_gym.evaluation.viewer.summaries import OUTCOMES, SCHEMA, empty, numbers
+from sage_gym.evaluation.viewer.summaries import OUTCOMES, SCHEMA, as_utf8, empty, numbers
 
 __all__ = ["Index", "Rows", "Word"]
 
@@ -121,7 +121,7 @@ class Index:
         if number is None:
             return None
         rows = self.rows_of_file(number)
-        found = np.flatnonzero(numbers(pc.equal(self._ids.take(pa.array(rows)), identifier), False))
+        found = np.flatnonzero(numbers(pc.equal(self._ids.take(pa.array(rows)), as_utf8(identifier)), False))
         return int(rows[found[-1]]) if len(found) else None
 
     def of_task(self, task: str) -> Rows:

@@ -18,7 +18,7 @@ from sage_gym.evaluation.viewer.cache import Cache
 from sage_gym.evaluation.viewer.files import TABLE, Run, TrajectoryFile, find_files
 from sage_gym.evaluation.viewer.index import Index
 from sage_gym.evaluation.viewer.reading import FileRows, load_trajectory, read_journal
-from sage_gym.evaluation.viewer.summaries import empty
+from sage_gym.evaluation.viewer.summaries import as_utf8, empty
 from sage_gym.evaluation.viewer.tables import load_row, read_table
 from sage_gym.rollout.journal import Damage
 from sage_gym.types import Trajectory
@@ -140,7 +140,7 @@ class Library:
             found = load_trajectory(file.path, place, size)
         else:
             found = load_row(file.path if file.is_table else file.path.with_name(TABLE), place)
-        if found.id.encode("utf-8", "backslashreplace").decode() != identifier:
+        if as_utf8(found.id) != identifier:
             raise RecordError(f"{file.path}: expected {identifier} where it was, got {found.id}; load the page again")
         return found
 

@@ -124,7 +124,7 @@ def read_query(pairs: Pairs) -> tuple[Query, list[str]]:
 
 def to_link(path: str, pairs: Pairs) -> str:
     """Return the address of a page."""
-    return f"{path}?{urlencode(pairs, errors='surrogatepass')}" if pairs else path
+    return f"{path}?{urlencode(pairs, errors='surrogateescape')}" if pairs else path
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from sage_gym.types import Trajectory
 __all__ = ["FileRows", "load_trajectory", "read_journal"]
 
 BUFFER = 1 << 20
+UNREADABLE = (RecordError, RecursionError, OverflowError, pa.ArrowException)
+"""What a line can do: be no trajectory, be nested without end, or hold a number that no column can."""
 IN_FLIGHT = 6
 """Chunks that are read ahead of those that are parsed."""
 
@@ -156,17 +158,16 @@ def _read_chunk(chunk: _Chunk) -> _Read:
 def _salvage(chunk: _Chunk, number: int | None, found: Damage | None, *, is_whole: bool = False) -> _Read:
     """Decode line by line, and name those that cannot be."""
     damage: list[Damage] = [found] if found else []
-    trajectories, places = [], []
+    rows = [empty()]
     for line_number, (line, place) in enumerate(zip(chunk.lines, chunk.places, strict=True), chunk.number):
         try:
-            trajectories.append(decode(line))
-            places.append(place)
-        except RecordError as error:
+            rows.append(rows_of([decode(line)], [place]))
+        except UNREADABLE as error:
             damage.append(Damage(line_number, str(error), 1))
     if not is_whole and not damage:
         marker_line = chunk.number + len(chunk.lines)
         damage.append(Damage(marker_line, "the lines before this marker are not those that were written", 0))
-    return _Read(number, is_whole, rows_of(trajectories, places), tuple(damage))
+    return _Read(number, is_whole, pa.concat_tables(rows), tuple(damage))
 
 
 def _that_count(parts: Sequence[_Read]) -> list[_Read]:

@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif len(address.query) > LONGEST_QUERY:
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"expected at most {LONGEST_QUERY} characters")
         else:
-            self._show(Asked(address.path, parse_qsl(address.query, errors="surrogatepass", max_num_fields=2000)))
+            self._show(Asked(address.path, parse_qsl(address.query, errors="surrogateescape")))
 
     def _show(self, asked: Asked) -> None:
         desk = self.server.desk

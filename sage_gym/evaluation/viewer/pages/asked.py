@@ -42,6 +42,11 @@ class Asked:
         """Return the first value of a word."""
         return next(iter(self.all(name)), default)
 
+    def number(self, name: str) -> int:
+        """Return a count from 1; 1 where none is given, 0 where it is none."""
+        text = self.one(name, "1")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Crumb:

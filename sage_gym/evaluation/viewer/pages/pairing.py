@@ -90,9 +90,8 @@ def show_pairs(desk: Desk, asked: Asked) -> Page:
     rows = sorted((_pair(index, a, b, task) for task in common), key=lambda row: (KINDS.index(row.kind), row.task))
     wanted = asked.one("kind")
     chosen = [row for row in rows if wanted in ("", row.kind)]
-    page = max(1, int(asked.one("page", "1"))) if asked.one("page", "1").isdecimal() else 1
     pages = max(1, -(-len(chosen) // PAIRS_A_PAGE))
-    page = min(page, pages)
+    page = min(max(1, asked.number("page")), pages)
     words = [("of", file_word(index, number)) for number in numbers]
     content = {
         "sides": sides,

@@ -104,15 +104,15 @@ def show_ledger(desk: Desk, asked: Asked) -> Page:
     """Show the tokens of a turn, with what else was recorded of it."""
     index = desk.index
     row = desk.find(index, asked.one("at"))
-    trajectory, number = desk.load(index, row), asked.one("turn", "1")
-    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= len(trajectory.turns)):
-        raise PageError(404, f"no turn {number!r}; there are {len(trajectory.turns)}, counted from 1")
-    turn = trajectory.turns[int(number) - 1]
+    trajectory, number = desk.load(index, row), asked.number("turn")
+    if not 1 <= number <= len(trajectory.turns):
+        raise PageError(404, f"no turn {asked.one('turn')!r}; there are {len(trajectory.turns)}, counted from 1")
+    turn = trajectory.turns[number - 1]
     ledger = turn.decision.ledger
     tokenizer = find_tokenizer(desk.library.runs[index.file_of(row).run].folder) if ledger else None
     back = to_link("/trajectory", [("at", asked.one("at"))]) + f"#turn-{number}"
     content = {
-        "number": int(number),
+        "number": number,
         "ledger": ledger,
         "prompt": prompt_tokens(ledger, tokenizer) if ledger else (),
         "sampled": sampled_tokens(ledger, tokenizer) if ledger else (),

@@ -8,6 +8,7 @@
 
   // A page as a document. XMLHttpRequest parses it without running anything in it.
   let running = null;
+  let at = null; // where the keys are
   function load(link, done) {
     const request = new XMLHttpRequest();
     request.open("GET", link);
@@ -32,7 +33,13 @@
       running = null;
       const fresh = one("#results", page);
       if (!fresh) return;
+      const picked = new Set(all("[data-pick]:checked").map((box) => box.value));
+      const held = at && one("a.cover", at) ? one("a.cover", at).href : null;
       one("#results").replaceWith(document.importNode(fresh, true));
+      // new values of a filter come with what has been read since; not under the reader's hands
+      if (!remember && !form.contains(document.activeElement)) {
+        form.replaceChildren(...[...one("#filters", page).children].map((node) => document.importNode(node, true)));
+      }
       for (const part of all("[data-live]")) {
         const other = one(`[data-live="${CSS.escape(part.dataset.live)}"]`, page);
         if (other) part.replaceChildren(...[...other.childNodes].map((node) => document.importNode(node, true)));
@@ -41,10 +48,13 @@
         const count = one("small", label);
         if (count) label.classList.toggle("none", count.textContent === "0");
       }
-      const sort = one('[name="sort"]', page), held = one('[name="sort"]');
-      if (sort && held) held.value = sort.value;
+      const sort = one('[name="sort"]', page);
+      if (sort) one('[name="sort"]').value = sort.value;
       if (remember) history[remember](null, "", link);
-      prepare();
+      for (const box of all("[data-pick]")) box.checked = picked.has(box.value);
+      at = all("[data-stop]").find((stop) => one("a.cover", stop).href === held) || null;
+      if (at) at.classList.add("at");
+      countPicks();
     });
   }
   if (form) {
@@ -78,7 +88,7 @@
         if (!state) return;
         one("progress", progress).value = state.share;
         const isDone = state.pending_files === 0;
-        if (form) renew(address(), "");
+        if (form) renew(location.href, "");
         if (isDone) progress.remove();
         if (isDone && ["runs", "run"].includes(main.dataset.page)) location.reload();
         if (!isDone) setTimeout(ask, 700);
@@ -115,10 +125,7 @@
     if (event.target.matches("[data-pick]")) countPicks();
     if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
   });
-  function prepare() { countPicks(); at = null; }
-
   // --- keys
-  let at = null;
   function go(stop) {
     if (!stop) return;
     if (at) at.classList.remove("at");
@@ -158,7 +165,7 @@
   });
   one("#help-button").addEventListener("click", keys["?"]);
 
-  prepare();
+  countPicks();
   if (location.hash.startsWith("#turn-")) go(document.getElementById(location.hash.slice(1)));
   addEventListener("hashchange", () => go(document.getElementById(location.hash.slice(1))));
 })();
