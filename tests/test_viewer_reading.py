@@ -75,6 +75,12 @@ def test_the_quick_way_and_the_careful_way_read_the_same_rows(played: list[Traje
     assert quick.to_pylist() == rows_of(played, places_of(lines)).to_pylist()
 
 
+def test_lines_that_are_not_one_trajectory_each_are_left_to_the_careful_way() -> None:
+    line = encode(trajectory(0)).encode()
+    assert read_lines(line + line + b"\n", [(0, 2 * len(line) + 1)]) is None
+    assert read_lines(b'{"id":"x"}\n', [(0, 11)]) is None
+
+
 def test_a_row_says_what_the_trajectory_says(tmp_path: Path, workers: ThreadPoolExecutor) -> None:
     played = with_turns(
         trajectory(7, round=3, attempt=2, success=True, stop=StopReason.MAX_TURNS),

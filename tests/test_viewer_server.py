@@ -274,3 +274,12 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert f"port {port} cannot be had" in errors
+
+
+def test_opening_loads_neither_scipy_nor_a_model_library() -> None:
+    code = (
+        "import sys, sage_gym.view; from sage_gym.evaluation.viewer import library, server, cache; "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(run.stdout.split()) & {"scipy", "sklearn", "statsmodels", "pandas", "torch", "transformers"} == set()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from sage_gym.evaluation.viewer.charts import Line, forecast_chart, line_of
 from sage_gym.evaluation.viewer.index import Index
 from sage_gym.evaluation.viewer.pages.asked import Asked, Crumb, Desk, Page, PageError, Row, describe_row
@@ -68,7 +66,7 @@ def show_comparison(desk: Desk, asked: Asked) -> Page:
         "sides": sides,
         "steps": steps,
         "same_turns": next((step.number - 1 for step in steps if not step.is_same), len(steps)),
-        "chart": _chart(lines),
+        "chart": forecast_chart(lines),
         "is_one_task": sides[0].row.task == sides[1].row.task,
         "swapped": to_link("/compare", [("at", side.row.at) for side in reversed(sides)]),
         "task_link": to_link("/task", [("task", sides[0].row.task)]),
@@ -77,7 +75,9 @@ def show_comparison(desk: Desk, asked: Asked) -> Page:
 
 
 def _opposite(index: Index, row: int) -> int:
-    """Return what a trajectory is most naturally held against: the same task in another run or round.
+    """Return what a trajectory is most naturally held against: the same task elsewhere, played for the same.
+
+    Of several, the same attempt, and of these the one whose round is furthest away.
 
     Raises:
         PageError: nothing else was played of this task.
@@ -111,15 +111,13 @@ def _steps(a: Side, b: Side) -> list[Step]:
     steps = []
     for number in range(max(len(a.turns), len(b.turns))):
         pair = (_turn(a.turns, number), _turn(b.turns, number))
-        is_same = all(pair) and pair[0].turn.decision.action == pair[1].turn.decision.action  # type: ignore[union-attr]
-        is_same_state = all(pair) and pair[0].turn.observation == pair[1].turn.observation  # type: ignore[union-attr]
-        steps.append(Step(number + 1, pair, is_same, is_same_state))
+        if (left := pair[0]) is None or (right := pair[1]) is None:
+            steps.append(Step(number + 1, pair, False, False))
+            continue
+        is_same = left.turn.decision.action == right.turn.decision.action
+        steps.append(Step(number + 1, pair, is_same, left.turn.observation == right.turn.observation))
     return steps
 
 
 def _turn(turns: Sequence[TurnView], number: int) -> TurnView | None:
     return turns[number] if number < len(turns) else None
-
-
-def _chart(lines: Sequence[Line]) -> Markup:
-    return forecast_chart(lines)

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from sage_gym.evaluation.viewer.charts import Line, forecast_chart, line_of
 from sage_gym.evaluation.viewer.index import Index
-from sage_gym.evaluation.viewer.pages.asked import (
-    Asked,
-    Crumb,
-    Desk,
-    Page,
-    PageError,
-    Row,
-    describe_row,
-    file_word,
-)
+from sage_gym.evaluation.viewer.pages.asked import Asked, Crumb, Desk, Page, PageError, Row, describe_row, file_word
 from sage_gym.evaluation.viewer.pages.lists import Standing, stand
 from sage_gym.evaluation.viewer.query import to_link
 
@@ -34,7 +23,6 @@ class Member:
 
     row: Row
     actions: tuple[str, ...]
-    chart: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +49,8 @@ def show_group(desk: Desk, asked: Asked) -> Page:
     for row in rows[:MOST_MEMBERS].tolist():
         trajectory = desk.load(index, row)
         described = describe_row(index, row)
-        line = line_of(trajectory, f"attempt {described.attempt}", described.outcome_class)
-        lines.append(line)
-        actions = tuple(turn.decision.action for turn in trajectory.turns)
-        members.append(Member(described, actions, forecast_chart([line])))
+        lines.append(line_of(trajectory, f"attempt {described.attempt}", described.outcome_class))
+        members.append(Member(described, tuple(turn.decision.action for turn in trajectory.turns)))
     first = members[0].row
     content = {
         "first": first,

@@ -87,9 +87,10 @@ def show_pairs(desk: Desk, asked: Asked) -> Page:
     sides = [_side(index, number) for number in numbers]
     a, b = (_by_task(index, index.rows_of_file(number)) for number in numbers)
     common = [task for task in a.first if task in b.first and _is_one(index, a.first[task], b.first[task])]
-    rows = sorted((_pair(index, a, b, task) for task in common), key=lambda row: (KINDS.index(row.kind), row.task))
+    kinds = {task: _kind(a.success[task], b.success[task]) for task in common}
     wanted = asked.one("kind")
-    chosen = [row for row in rows if wanted in ("", row.kind)]
+    chosen = [task for task in common if wanted in ("", kinds[task])]
+    chosen.sort(key=lambda task: (KINDS.index(kinds[task]), task))
     pages = max(1, -(-len(chosen) // PAIRS_A_PAGE))
     page = min(max(1, asked.number("page")), pages)
     words = [("of", file_word(index, number)) for number in numbers]
@@ -97,12 +98,14 @@ def show_pairs(desk: Desk, asked: Asked) -> Page:
         "sides": sides,
         "verdict": _judge(index, a, b, common),
         "counts": [
-            (kind, sum(row.kind == kind for row in rows), to_link("/paired", [*words, ("kind", kind)]))
+            (kind, sum(one == kind for one in kinds.values()), to_link("/paired", [*words, ("kind", kind)]))
             for kind in KINDS
         ],
         "kind": wanted,
         "all_link": to_link("/paired", words),
-        "rows": chosen[(page - 1) * PAIRS_A_PAGE : page * PAIRS_A_PAGE],
+        "rows": [
+            _pair(index, a, b, task, kinds[task]) for task in chosen[(page - 1) * PAIRS_A_PAGE : page * PAIRS_A_PAGE]
+        ],
         "only": (len(a.first) - len(common), len(b.first) - len(common)),
         "has_groups": max(a.most_attempts, b.most_attempts) > 1,
         "number": page,
@@ -190,23 +193,19 @@ def _is_one(index: Index, a: int, b: int) -> bool:
     return index.words["hash"][a] == index.words["hash"][b]
 
 
-def _pair(index: Index, a: TaskMeans, b: TaskMeans, task: str) -> PairRow:
-    success = (a.success[task], b.success[task])
-    kind = (
-        "gained"
-        if success[1] > success[0]
-        else "lost"
-        if success[1] < success[0]
-        else "both"
-        if success[0]
-        else "neither"
-    )
+def _kind(before: float, after: float) -> str:
+    if after != before:
+        return "gained" if after > before else "lost"
+    return "both" if after else "neither"
+
+
+def _pair(index: Index, a: TaskMeans, b: TaskMeans, task: str, kind: str) -> PairRow:
     places = [("at", place_word(index, one.first[task])) for one in (a, b)]
     return PairRow(
         task=task,
         instruction=index.words["instruction"][a.first[task]],
         kind=kind,
-        success=success,
+        success=(a.success[task], b.success[task]),
         score=(a.score[task], b.score[task]),
         link=to_link("/compare", places),
     )
