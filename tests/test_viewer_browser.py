@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sage_gym.evaluation.viewer.bench import CHANGE, serve
+from sage_gym.evaluation.viewer.bench import CHANGE, processor_s, serve
 from sage_gym.evaluation.viewer.generated import write_run as generate
 from sage_gym.evaluation.viewer.server import Server
 from tests.chromium import chromium
@@ -303,9 +302,3 @@ def test_a_hundred_thousand_trajectories_open_and_are_filtered_at_once(browser: 
             settle(page, part, value)
             assert processor_s(serving.pid) - before < 0.3
             assert 0 < count(page) < left
-
-
-def processor_s(pid: int) -> float:
-    """What a process has spent so far, in the system as well."""
-    spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")

@@ -366,13 +366,14 @@ def test_a_table_that_is_older_than_its_journal_does_not_stand_in(tmp_path: Path
     assert len(library.index) == 0
 
 
-def test_a_trajectory_that_is_no_longer_where_it_was_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", [(200, 201, 203, 202), (7,), ()])
+def test_a_trajectory_that_is_no_longer_where_it_was_is_refused(tmp_path: Path, order: tuple[int, ...]) -> None:
     run = write_run(tmp_path / "run")
     with open_library(run) as library:
         index = library.index
         row = index.find("run", "test/test-001-free.jsonl", "r0/shop/202#0")
         assert row is not None
-        write(tmp_path / "new.jsonl", [trajectory(400), trajectory(401), trajectory(402)])
+        write(tmp_path / "new.jsonl", [trajectory(number, split="test") for number in order])
         (tmp_path / "new.jsonl").replace(run / "test/test-001-free.jsonl")
         with pytest.raises(ValueError, match=r"expected"):
             library.load(index, row)
