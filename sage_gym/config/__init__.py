@@ -5,23 +5,25 @@
 
 from __future__ import annotations
 
-from sage_gym.config.commands import BENCH, PLAY, TRAIN, Command
+from sage_gym.config.commands import BENCH, PLAY, TRAIN, VIEW, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
 from sage_gym.config.guide import guide
 from sage_gym.config.reading import read, read_or_exit
 from sage_gym.config.saved import check_run, open_run, save
 from sage_gym.config.sections import Component
-from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
+from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
 __all__ = [
     "BENCH",
     "PLAY",
     "TRAIN",
+    "VIEW",
     "BenchConfig",
     "Command",
     "Component",
     "PlayConfig",
     "TrainConfig",
+    "ViewConfig",
     "check_run",
     "find_bench",
     "guide",

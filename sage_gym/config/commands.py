@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from sage_gym.config.components import find_bench, find_environment, find_policy
 from sage_gym.config.sections import Section
-from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
+from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
-__all__ = ["BENCH", "PLAY", "TRAIN", "Command"]
+__all__ = ["BENCH", "PLAY", "TRAIN", "VIEW", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -49,7 +49,15 @@ PLAY = Command(
 BENCH = Command(
     "sage_gym.bench",
     BenchConfig,
-    "Measure an environment's speed and memory, what training costs, or what sandboxes cost.",
+    "Measure an environment's speed and memory, what training costs, what sandboxes cost, or the viewer.",
     {"env": find_bench, "policy": find_policy},
-    ("env=webshop", "measure=training", "measure=training training.repetitions=15", "sandbox=docker"),
+    ("env=webshop", "measure=training", "measure=training training.repetitions=15", "sandbox=docker", "measure=view"),
+)
+VIEW = Command(
+    "sage_gym.view",
+    ViewConfig,
+    "Read runs, rounds, groups and trajectories on a local page. Words without = are run folders, or folders that hold "
+    "some; without any, all runs in runs.",
+    {},
+    ("runs/demo", "runs", "runs/demo runs/other port=8800", "runs/demo browser=true"),
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sage_gym.evaluation.manifest import read_final, read_rounds
 from sage_gym.evaluation.report import wording
-from sage_gym.evaluation.report.page import Page, build_page
+
+if TYPE_CHECKING:
+    from sage_gym.evaluation.report.page import Page
 
 __all__ = ["render_report", "write_report"]
 
@@ -24,6 +26,10 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
     Raises:
         ValueError: no round has been finished, or a manifest is damaged.
     """
+    # scipy and scikit-learn take seconds to load, and the viewer shares this package's words and charts
+    from sage_gym.evaluation.manifest import read_final, read_rounds
+    from sage_gym.evaluation.report.page import build_page
+
     rounds = read_rounds(run_folder)
     if not rounds:
         raise ValueError(

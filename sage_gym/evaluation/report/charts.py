@@ -9,10 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sage_gym.evaluation.calibration import ReliabilityRow
+if TYPE_CHECKING:
+    from sage_gym.evaluation.calibration import ReliabilityRow
 
 __all__ = ["Point", "Series", "Whisker", "forest_chart", "line_chart", "nice_ticks", "reliability_chart"]
 
