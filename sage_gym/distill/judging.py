@@ -11,6 +11,7 @@ from sage_gym.distill.forecasting import report_forecasts
 from sage_gym.distill.standing import RunFolder
 from sage_gym.evaluation.accounts import account_for_end
 from sage_gym.evaluation.manifest import FinalManifest
+from sage_gym.evaluation.sides import in_words
 from sage_gym.protocols import Student
 from sage_gym.types import Task, Trajectory
 
@@ -35,7 +36,7 @@ class Judge:
     @property
     def decoding(self) -> str:
         """How the student decodes when it is judged, in words."""
-        return _in_words(self._config.evaluate.temperature, self._config.evaluate.restricted)
+        return in_words(self._config.evaluate.temperature, self._config.evaluate.restricted)
 
     def play_select(self, number: int) -> list[Trajectory]:
         """Play a round's student on the select tasks."""
@@ -75,7 +76,7 @@ class Judge:
         tests = [
             (
                 settings.test_split,
-                _in_words(temperature, way),
+                in_words(temperature, way),
                 played[0, temperature, way],
                 played[incumbent, temperature, way],
             )
@@ -97,8 +98,3 @@ class Judge:
             elapsed_s=elapsed_s + time.perf_counter() - began,
             notes=("no expert demonstrations; the student alone, without amplification",),
         )
-
-
-def _in_words(temperature: float, restricted: bool) -> str:
-    how = "the likeliest token" if temperature == 0 else f"sampled at temperature {temperature:g}"
-    return f"{'restricted to admissible actions' if restricted else 'unrestricted'}, {how}"

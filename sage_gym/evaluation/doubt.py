@@ -19,8 +19,6 @@ from sage_gym.evaluation.risk import COVERAGES, RiskCoverage, RiskPoint, area, b
 
 __all__ = ["Doubt", "doubt"]
 
-RESAMPLES = 1000
-
 
 class Doubt(BaseModel):
     """The intervals of a forecaster's quality."""
@@ -36,7 +34,14 @@ class Doubt(BaseModel):
 
 
 def doubt(
-    y: Floats, p: Floats, families: list[str], *, bands: tuple[float, float], bins: int = 10, seed: int = 0
+    y: Floats,
+    p: Floats,
+    families: list[str],
+    *,
+    bands: tuple[float, float],
+    bins: int = 10,
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> Doubt:
     """Bootstrap everything by family.
 
@@ -47,6 +52,7 @@ def doubt(
         bands: of the calibration errors, equal width and equal mass: what 95 % of calibrated forecasters stay below.
         bins: of the calibration errors and of the decomposition.
         seed: of the resampling.
+        resamples: how many.
     """
     wide, massed, values = cut(p, "equal width", bins), cut(p, "equal mass", bins), brier_bins(p, bins)
 
@@ -56,7 +62,7 @@ def doubt(
         scalars = [parts.value, area(y, p, weights), parts.reliability, parts.resolution, *errors]
         return np.concatenate([scalars, risks(y, p, weights)])
 
-    seen, drawn = statistics(np.ones(len(y))), resampled(statistics, families, seed=seed, resamples=RESAMPLES)
+    seen, drawn = statistics(np.ones(len(y))), resampled(statistics, families, seed=seed, resamples=resamples)
     count = len(set(families))
     ends, means = [percentiles(column, count) for column in drawn.T], drawn.mean(axis=0)
 

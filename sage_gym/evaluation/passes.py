@@ -81,7 +81,9 @@ def pass_rates(trajectories: Sequence[Trajectory], *, seed: int = 0) -> tuple[Pa
             assert found is not None  # some task has that many attempts
             return found
 
-        rows.append(PassRate(k=k, any=mean(pass_any), all=mean(pass_all), tasks=len(keys), left_out=len(families) - len(keys)))
+        rows.append(
+            PassRate(k=k, any=mean(pass_any), all=mean(pass_all), tasks=len(keys), left_out=len(families) - len(keys))
+        )
     return tuple(rows)
 
 
@@ -93,4 +95,6 @@ def _rows(most: int) -> list[int]:
 
 def _check(attempts: int, successes: int, k: int) -> None:
     if not 0 <= successes <= attempts or not 1 <= k <= attempts:
-        raise ValueError(f"expected 0 <= successes <= attempts and 1 <= k <= attempts, got {successes}, {attempts}, {k}")
+        raise ValueError(
+            f"expected 0 <= successes <= attempts and 1 <= k <= attempts, got {successes}, {attempts}, {k}"
+        )

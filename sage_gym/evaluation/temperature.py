@@ -55,7 +55,9 @@ def fit_temperature(failed: Sequence[bool], forecasts: Sequence[float]) -> Tempe
     if failures in (0, n):
         what = "none failed" if failures == 0 else "all failed"
         reason = f"of the {n} episodes to fit on {what}" if n else "there are no episodes to fit on"
-        return TemperatureFit(temperature=1.0, nll_before=_nll(1.0, y, p), nll_after=_nll(1.0, y, p), n=n, reason=reason)
+        return TemperatureFit(
+            temperature=1.0, nll_before=_nll(1.0, y, p), nll_after=_nll(1.0, y, p), n=n, reason=reason
+        )
     found = minimize_scalar(
         lambda log_t: _nll(math.exp(log_t), y, p), bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded",
         options={"xatol": 1e-8},

@@ -51,23 +51,21 @@ def judge_turns(trajectories: Sequence[Trajectory], *, seed: int = 0) -> tuple[T
 
 
 def _judge(judged: Sequence[Trajectory], turn: int, seed: int) -> TurnQuality | None:
-    known = [
-        (t, p) for t in judged if len(t.turns) > turn and (p := t.turns[turn].decision.p_fail) is not None
-    ]
+    known = [(t, p) for t in judged if len(t.turns) > turn and (p := t.turns[turn].decision.p_fail) is not None]
     if not known:
         return None
     failed, families = [not has_succeeded(t) for t, _ in known], [family_of(t) for t, _ in known]
-    y, p = np.array(failed, dtype=float), np.array([p for _, p in known])
-    losses = (p - y) ** 2
+    labels, forecasts = np.array(failed, dtype=float), np.array([forecast for _, forecast in known])
+    losses = (forecasts - labels) ** 2
     brier = cluster_mean(losses.tolist(), families, seed=seed)
-    gain = cluster_mean(((y.mean() - y) ** 2 - losses).tolist(), families, seed=seed)
+    gain = cluster_mean(((labels.mean() - labels) ** 2 - losses).tolist(), families, seed=seed)
     assert brier is not None
     assert gain is not None  # there is an episode
     return TurnQuality(
         turn=turn + 1,
         n=len(known),
         failures=sum(failed),
-        auroc=auroc(failed, p.tolist()),
+        auroc=auroc(failed, forecasts.tolist()),
         brier=brier,
         brier_gain=gain,
     )

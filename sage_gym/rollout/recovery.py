@@ -158,7 +158,7 @@ def forced_mistakes(
 def _find_mistake(
     trajectory: Trajectory, seed: int, alternatives: Alternatives, at: int | None = None
 ) -> Injection | None:
-    """Draw a turn (or take the one that is asked for), and an action that was open there and that the trajectory takes nowhere.
+    """Draw a turn, or take the one asked for, and an action that was open there and that the trajectory takes nowhere.
 
     What the trajectory takes at another turn may be right, and its last action ends the episode: neither is a mistake
     to recover from. Free text that is still to be filled in (`search[]`) is no action.
