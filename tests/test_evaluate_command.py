@@ -14,15 +14,16 @@ from typing import Any, cast
 import pytest
 import torch
 
-from sage_gym.config import EVALUATE, read
+from sage_gym.config import EVALUATE, Component, read
 from sage_gym.errors import CheckpointError, ConfigError
-from sage_gym.evaluate import main
+from sage_gym.evaluate import _critic, main
 from sage_gym.evaluation.records import Evaluation, read_evaluation
 from sage_gym.evaluation.sides import Side, check_weights, make_sides, weights_digest
 from sage_gym.rollout import read_trajectories
 from sage_gym.rollout.records import fingerprint
 from tests.imports import ROOT
 from tests.killing import Kill
+from tests.nano_toys import play, tiny_student
 
 SHOP = ("env=webshop", "env.catalog=world:nano:5:60", "rollout.concurrency=4", "seed=3")
 
@@ -114,6 +115,14 @@ def test_stored_trajectories_are_scored_again_and_evaluations_compared_from_the_
     assert "holds an evaluation that was played; give another name" in capsys.readouterr().err
     assert main([f"rescore={tmp_path}/nothing", "critic=outcome", f"folder={tmp_path}"]) == 2
     assert "nothing, got none; check the path" in capsys.readouterr().err
+
+
+def test_a_critic_that_reads_with_a_model_gets_that_of_the_policy() -> None:
+    student = tiny_student()
+    scores = _critic(Component(name="ics"), student).score(play(student))
+    assert all(score.value is not None for score in scores)
+    with pytest.raises(ConfigError, match="critic=ics: expected a policy with a meta-cognition head"):
+        _critic(Component(name="ics"), None)
 
 
 # What is named

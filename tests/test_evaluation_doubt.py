@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from sage_gym.evaluation.bins import bin_error, brier_bins, brier_parts, cut
+from sage_gym.evaluation.bins import Parts, bin_error, brier_bins, brier_parts, cut, membership
 from sage_gym.evaluation.calibration import calibration_error, decompose_brier, judge_forecasts
 from sage_gym.evaluation.doubt import doubt
 from sage_gym.evaluation.forecasts import judge_head, scale
@@ -52,12 +52,30 @@ def test_a_weight_is_a_row_that_many_times() -> None:
     assert area(y, p, weights.astype(float)) == pytest.approx(area(y_rows, p_rows, ones))
     assert risks(y, p, weights.astype(float)) == pytest.approx(risks(y_rows, p_rows, ones))
     codes = cut(p, "equal width", 10)
-    assert bin_error(y, p, codes, weights.astype(float)) == pytest.approx(
-        bin_error(y_rows, p_rows, np.repeat(codes, weights), ones)
+    assert bin_error(y, p, membership(codes), weights.astype(float)) == pytest.approx(
+        float(bin_error(y_rows, p_rows, membership(np.repeat(codes, weights)), ones))
     )
-    values = brier_bins(p, 10)
-    ours = brier_parts(y, p, values, weights.astype(float))
-    assert astuple(ours) == pytest.approx(astuple(brier_parts(y_rows, p_rows, np.repeat(values, weights), ones)))
+    ours = brier_parts(y, p, membership(brier_bins(p, 10)), weights.astype(float))
+    rows = brier_parts(y_rows, p_rows, membership(np.repeat(brier_bins(p, 10), weights)), ones)
+    assert numbers(ours) == pytest.approx(numbers(rows))
+
+
+def numbers(parts: Parts) -> list[float]:
+    return [float(part) for part in astuple(parts)]
+
+
+def test_many_resamples_at_once_are_each_as_one_alone() -> None:
+    y, p = sample(60, 2)
+    p = np.round(p, 1)  # ties
+    weights_RN = np.random.default_rng(3).integers(0, 3, size=(5, 60)).astype(float)
+    assert area(y, p, weights_RN) == pytest.approx([float(area(y, p, weights)) for weights in weights_RN])
+    member = membership(cut(p, "equal mass", 4))
+    errors, parts = bin_error(y, p, member, weights_RN), brier_parts(y, p, member, weights_RN)
+    for index, (many, weights) in enumerate(zip(risks(y, p, weights_RN), weights_RN, strict=True)):
+        assert many == pytest.approx(risks(y, p, weights))
+        assert errors[index] == pytest.approx(float(bin_error(y, p, member, weights)))
+        alone = brier_parts(y, p, member, weights)
+        assert [part[index] for part in astuple(parts)] == pytest.approx(numbers(alone))
 
 
 def judged(y: np.ndarray, p: np.ndarray, size: int = 1):
@@ -94,7 +112,7 @@ def test_an_interval_of_the_brier_score_is_as_wide_as_its_standard_error_says() 
 @pytest.mark.parametrize("sharpness", [1.0, 3.0])
 def test_the_interval_of_the_calibration_error_holds_what_it_is_in_truth(sharpness: float) -> None:
     y, p = sample(200_000, 7, sharpness)
-    truth = 0.0 if sharpness == 1 else bin_error(y, p, cut(p, "equal width", 10), np.ones(len(p)))
+    truth = 0.0 if sharpness == 1 else float(bin_error(y, p, membership(cut(p, "equal width", 10)), np.ones(len(p))))
     held = []
     for seed in range(100):
         y, p = sample(300, 1000 + seed, sharpness)

@@ -278,5 +278,5 @@ def test_stored_evaluations_of_different_tasks_are_refused_with_the_differing_ke
     with pytest.raises(RecordError, match=r"expected a finished evaluation's folder, got .*no evaluation.json"):
         read_evaluation(tmp_path)
     (tmp_path / "evaluation.json").write_text("{}")
-    with pytest.raises(ValueError, match="expected a Evaluation, got a problem at name"):
+    with pytest.raises(RecordError, match="expected a Evaluation, got a problem at name"):
         read_evaluation(tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sage_gym.evaluation.auroc import auroc
-from sage_gym.evaluation.bins import Binning, bin_error, brier_bins, brier_parts, cut
+from sage_gym.evaluation.bins import Binning, bin_error, brier_bins, brier_parts, cut, membership
 from sage_gym.evaluation.doubt import Doubt, doubt
 from sage_gym.evaluation.intervals import Floats, Interval, cluster_mean, wilson
 
@@ -150,13 +150,14 @@ def judge_forecasts(
 
 def decompose_brier(y: Floats, p: Floats, bins: int = 10) -> Brier:
     """Decompose the Brier score by forecast value where there are at most `bins` values, else by equal-mass bins."""
-    parts = brier_parts(y, p, brier_bins(p, bins), np.ones(len(y)))
+    parts = brier_parts(y, p, membership(brier_bins(p, bins)), np.ones(len(y)))
+    value, explained = float(parts.value), float(parts.reliability - parts.resolution + parts.uncertainty)
     return Brier(
-        value=parts.value,
-        reliability=parts.reliability,
-        resolution=parts.resolution,
-        uncertainty=parts.uncertainty,
-        within_bins=parts.value - (parts.reliability - parts.resolution + parts.uncertainty),
+        value=value,
+        reliability=float(parts.reliability),
+        resolution=float(parts.resolution),
+        uncertainty=float(parts.uncertainty),
+        within_bins=value - explained,
     )
 
 
@@ -168,13 +169,12 @@ def calibration_error(
     The band draws outcomes from the forecasts themselves: with few tasks even a perfect forecaster has an error,
     and one number without it says nothing.
     """
-    codes = cut(p, binning, bins)
-    member = np.eye(bins)[codes]  # N x K
+    member = membership(cut(p, binning, bins))
     generator = np.random.default_rng(seed)
     simulated = (generator.random((simulations, len(p))) < p).astype(float)
     errors = np.abs((simulated - p) @ member).sum(axis=1) / len(p)
     return CalibrationError(
-        value=bin_error(y, p, codes, np.ones(len(p))),
+        value=float(bin_error(y, p, member, np.ones(len(p)))),
         band=float(np.quantile(errors, 0.95)),
         expected=float(errors.mean()),
         bins=bins,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from sage_gym.evaluation.bins import bin_error, brier_bins, brier_parts, cut
+from sage_gym.evaluation.bins import bin_error, brier_bins, brier_parts, cut, membership
 from sage_gym.evaluation.intervals import Floats, Interval, percentiles, resampled
 from sage_gym.evaluation.risk import COVERAGES, RiskCoverage, RiskPoint, area, best_area, risks
 
@@ -54,15 +54,17 @@ def doubt(
         seed: of the resampling.
         resamples: how many.
     """
-    wide, massed, values = cut(p, "equal width", bins), cut(p, "equal mass", bins), brier_bins(p, bins)
+    wide, massed = membership(cut(p, "equal width", bins)), membership(cut(p, "equal mass", bins))
+    values = membership(brier_bins(p, bins))
 
     def statistics(weights: Floats) -> Floats:
         parts = brier_parts(y, p, values, weights)
         errors = [bin_error(y, p, wide, weights), bin_error(y, p, massed, weights)]
         scalars = [parts.value, area(y, p, weights), parts.reliability, parts.resolution, *errors]
-        return np.concatenate([scalars, risks(y, p, weights)])
+        return np.column_stack([*scalars, risks(y, p, weights)])
 
-    seen, drawn = statistics(np.ones(len(y))), resampled(statistics, families, seed=seed, resamples=resamples)
+    [seen] = statistics(np.ones((1, len(y))))
+    drawn = resampled(statistics, families, seed=seed, resamples=resamples)
     count = len(set(families))
     ends, means = [percentiles(column, count) for column in drawn.T], drawn.mean(axis=0)
 

@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+MOST_NUMBERS = 2_000_000
+"""Weights that are held at a time."""
 
 
 class Interval(BaseModel):
@@ -124,9 +126,9 @@ def cluster_bootstrap(
     if value is None:
         return None
 
-    def column(weights: Floats) -> Floats:
-        found = statistic(weights)
-        return np.array([np.nan if found is None else found])
+    def column(weights_RN: Floats) -> Floats:
+        found = [statistic(weights) for weights in weights_RN]
+        return np.array([[np.nan if one is None else one] for one in found])
 
     drawn = resampled(column, clusters, seed=seed, resamples=resamples)[:, 0]
     found, count = drawn[~np.isnan(drawn)], len(set(clusters))
@@ -144,7 +146,7 @@ def resampled(
     """Return several statistics of weighted rows on the same draws of whole clusters, one draw a row.
 
     Args:
-        statistics: of the rows' weights, as `cluster_bootstrap`'s, but a vector; NaN where one is undefined.
+        statistics: of weights of many resamples (R x N), a row of figures for each; NaN where one is undefined.
         clusters: of each row.
         seed: of the resampling.
         resamples: how many.
@@ -152,7 +154,15 @@ def resampled(
     _, codes = np.unique(np.asarray(clusters), return_inverse=True)
     size = int(codes.max()) + 1
     draws = np.random.default_rng(seed).integers(0, size, size=(resamples, size))
-    return np.stack([statistics(np.bincount(draw, minlength=size)[codes].astype(float)) for draw in draws])
+    step = max(1, MOST_NUMBERS // len(codes))
+    blocks = (draws[start : start + step] for start in range(0, resamples, step))
+    return np.concatenate([statistics(_times_drawn(block, size)[:, codes]) for block in blocks])
+
+
+def _times_drawn(draws: NDArray[np.int64], size: int) -> Floats:
+    """Count how often each cluster was drawn, a row a resample."""
+    shifted = draws + size * np.arange(len(draws))[:, None]
+    return np.bincount(shifted.ravel(), minlength=size * len(draws)).reshape(-1, size).astype(float)
 
 
 def percentiles(draws: Floats, clusters: int, level: float = 0.95) -> tuple[float, float]:

@@ -114,10 +114,12 @@ def read_evaluation(place: Path) -> Evaluation:
     """Read an evaluation from its folder, or from the file itself.
 
     Raises:
-        RecordError: there is none.
-        ValueError: it is damaged or of another version; says where.
+        RecordError: there is none, or it is damaged or of another version; says where.
     """
     path = place / EVALUATION_FILE if place.is_dir() else place
     if not path.is_file():
         raise RecordError(f"expected a finished evaluation's folder, got {place}, which has no {EVALUATION_FILE}")
-    return read_manifest(path, Evaluation)
+    try:
+        return read_manifest(path, Evaluation)
+    except ValueError as error:
+        raise RecordError(str(error)) from error

@@ -42,7 +42,7 @@ class RiskCoverage(BaseModel):
 
 
 def risks(y: Floats, p: Floats, weights: Floats, coverages: Floats = COVERAGES) -> Floats:
-    """Return the risk at each coverage, rows counted `weights` times.
+    """Return the risk at each coverage: for weights of shape N one for each, for R x N such a row for each resample.
 
     Args:
         y: 1 where the task failed.
@@ -50,17 +50,26 @@ def risks(y: Floats, p: Floats, weights: Floats, coverages: Floats = COVERAGES) 
         weights: how often each row counts.
         coverages: shares of all rows, above 0.
     """
-    answered, failures = _cumulative(y, p, weights)
-    at = coverages * answered[-1]
-    found: Floats = np.interp(at, answered, failures) / at
-    return found
+    answered, failures = _cumulative(y, p, np.atleast_2d(weights))
+    at = coverages * answered[:, -1:]
+    found = np.stack([np.interp(*row) for row in zip(at, answered, failures, strict=True)]) / at
+    return found if weights.ndim > 1 else found[0]
 
 
-def area(y: Floats, p: Floats, weights: Floats) -> float:
-    """Return AURC, rows counted `weights` times."""
-    answered, failures = _cumulative(y, p, weights)
-    at = np.arange(1, round(answered[-1]) + 1, dtype=float)
-    return float((np.interp(at, answered, failures) / at).mean())
+def area(y: Floats, p: Floats, weights: Floats) -> Floats:
+    """Return AURC, one for weights of shape N, R of them for R x N; weights are whole numbers.
+
+    In a tie from row a to row b failures rise from F_a by s a row, so its rows sum to
+    (F_a - s a) (H_b - H_a) + F_b - F_a, with H the harmonic numbers.
+    """
+    answered, failures = _cumulative(y, p, np.atleast_2d(weights))
+    total = int(answered[:, -1].max())
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, total + 1))])[answered.astype(np.intp)]
+    rows, failed = np.diff(answered), np.diff(failures)
+    slope = failed / np.maximum(rows, 1.0)
+    sums = (failures[:, :-1] - slope * answered[:, :-1]) * np.diff(harmonic) + failed
+    found = sums.sum(-1) / answered[:, -1]
+    return np.asarray(found if weights.ndim > 1 else found[0])
 
 
 def best_area(failures: int, n: int) -> float:
@@ -69,8 +78,11 @@ def best_area(failures: int, n: int) -> float:
     return float((np.maximum(0, at - (n - failures)) / at).mean())
 
 
-def _cumulative(y: Floats, p: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _cumulative(y: Floats, p: Floats, weights_RN: Floats) -> tuple[Floats, Floats]:
     """Return how many rows, and how many failures, lie at or below each forecast value; both begin at 0."""
-    _, codes = np.unique(p, return_inverse=True)
-    rows, failed = np.bincount(codes, weights=weights), np.bincount(codes, weights=weights * y)
-    return np.concatenate([[0.0], np.cumsum(rows)]), np.concatenate([[0.0], np.cumsum(failed)])
+    order = np.argsort(p, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(p[order]) > 0, True))
+    rows = np.cumsum(weights_RN[:, order], axis=1)[:, ends]
+    failed = np.cumsum(weights_RN[:, order] * y[order], axis=1)[:, ends]
+    zero = np.zeros((len(weights_RN), 1))
+    return np.concatenate([zero, rows], axis=1), np.concatenate([zero, failed], axis=1)

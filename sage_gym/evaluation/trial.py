@@ -64,7 +64,12 @@ class Trial:
     def _check(self, known: Sequence[str], named: Sequence[str]) -> None:
         asked = [("splits", split) for split in named]
         asked += [("fit_split", self._config.fit_split)] if self._config.fit_split is not None else []
-        problems = [f"{key}: {UnknownNameError('split', split, known)}" for key, split in asked if split not in known]
+        advice = {"splits": "", "fit_split": "; null fits nothing"}
+        problems = [
+            f"{key}: {UnknownNameError('split', split, known)}{advice[key]}"
+            for key, split in asked
+            if split not in known
+        ]
         if not named:
             problems.append(f"splits: the environment has no split named test; give some of {', '.join(known)}")
         if problems:

@@ -12,7 +12,7 @@ from sage_gym.evaluation.calibration import ForecastQuality
 from sage_gym.evaluation.comparison import SplitComparison
 from sage_gym.evaluation.records import Evaluation, SplitResult
 from sage_gym.evaluation.report.charts import Whisker, coverage_chart, forest_chart, reliability_chart
-from sage_gym.evaluation.report.wording import percent
+from sage_gym.evaluation.report.wording import neutralise, percent
 from sage_gym.evaluation.report.writing import render, write_whole
 
 __all__ = ["render_page", "write_page"]
@@ -86,7 +86,7 @@ def _successes(evaluation: Evaluation) -> Markup:
         found = result.success
         if found is not None:
             is_first = result.policy == evaluation.policies[0] or len(evaluation.policies) > 2
-            label = f"{result.split}, {result.policy}"
+            label = neutralise(f"{result.split}, {result.policy}")
             rows.append(Whisker(label, found.value, found.low, found.high, "main" if is_first else "muted"))
     if not rows:
         return Markup("")
@@ -95,7 +95,7 @@ def _successes(evaluation: Evaluation) -> Markup:
 
 def _differences(comparisons: Sequence[SplitComparison]) -> Markup:
     found = [(one.split, one.success_over_attempts or one.paired.success_difference) for one in comparisons]
-    rows = [Whisker(split, 100 * d.value, 100 * d.low, 100 * d.high) for split, d in found]
+    rows = [Whisker(neutralise(split), 100 * d.value, 100 * d.low, 100 * d.high) for split, d in found]
     if not rows:
         return Markup("")
     return forest_chart(rows, lambda v: f"{v:+.1f}", lambda v: f"{v:+.0f}", "difference in success, points")
