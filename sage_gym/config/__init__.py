@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
-from sage_gym.config.commands import BENCH, PLAY, TRAIN, VIEW, Command
+from sage_gym.config.commands import BENCH, EVALUATE, PLAY, TRAIN, VIEW, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
+from sage_gym.config.evaluation import EvaluateConfig
 from sage_gym.config.guide import guide
 from sage_gym.config.reading import read, read_or_exit
-from sage_gym.config.saved import check_run, open_run, save
+from sage_gym.config.saved import check_run, open_evaluation, open_run, save
 from sage_gym.config.sections import Component
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
 __all__ = [
     "BENCH",
+    "EVALUATE",
     "PLAY",
     "TRAIN",
     "VIEW",
     "BenchConfig",
     "Command",
     "Component",
+    "EvaluateConfig",
     "PlayConfig",
     "TrainConfig",
     "ViewConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "guide",
     "make_environment",
     "make_policy",
+    "open_evaluation",
     "open_run",
     "read",
     "read_or_exit",

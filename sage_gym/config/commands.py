@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sage_gym.config.components import find_bench, find_environment, find_policy
+from sage_gym.config.components import find_bench, find_critic, find_environment, find_policy
+from sage_gym.config.evaluation import EvaluateConfig
 from sage_gym.config.sections import Section
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
-__all__ = ["BENCH", "PLAY", "TRAIN", "VIEW", "Command"]
+__all__ = ["BENCH", "EVALUATE", "PLAY", "TRAIN", "VIEW", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -37,6 +38,22 @@ TRAIN = Command(
         "env=webshop env.catalog='$SAGE_GYM_DATA/data/webshop' policy=nano",
         "env=webshop stages=[distil] amplify.enabled=false selection.score_weights=null",
         "config=runs/demo/config.yaml run=again",
+    ),
+)
+EVALUATE = Command(
+    "sage_gym.evaluate",
+    EvaluateConfig,
+    "Success, score, forecasts and recovery of a policy on held-out tasks, with intervals; two policies on the same "
+    "tasks. Gives a table, evaluation.json and report.html. What was stopped goes on with the same command.",
+    {"env": find_environment, "policy": find_policy, "against": find_policy, "critic": find_critic},
+    (
+        "env=webshop policy=nano",
+        "env=webshop policy=runs/demo/rounds/006/checkpoint against=nano",
+        "run=runs/demo round=6 against=runs/demo/rounds/000/checkpoint",
+        "env=tools policy=random splits=test,test_combinations,test_shapes attempts=4",
+        "env=webshop policy=nano amplify.enabled=true temperature=1",
+        "rescore=evaluations/webshop-nano critic=rule critic.invalid=-2",
+        "compare=evaluations/first,evaluations/second",
     ),
 )
 PLAY = Command(

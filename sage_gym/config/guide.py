@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sage_gym.config.arguments import parameters
 from sage_gym.config.commands import Command
 from sage_gym.config.layers import merge, read_layers
-from sage_gym.config.listing import section_of, settings, type_text
+from sage_gym.config.listing import section_of, sections, settings, type_text
 from sage_gym.config.sections import Component, Section
 from sage_gym.config.words import SHORT_FORMS
 from sage_gym.errors import SageGymError
@@ -21,6 +21,7 @@ from sage_gym.registry import Kind, known
 __all__ = ["guide"]
 
 WIDTH = 110
+KINDS: Mapping[str, Kind] = {"env": "environment", "policy": "policy", "against": "policy", "critic": "reward"}
 
 
 def guide(command: Command[Any], words: Sequence[str] = ()) -> str:
@@ -46,7 +47,7 @@ def _opening(command: Command[Any]) -> Iterator[str]:
     yield ""
     yield "Short forms:"
     for short, path in SHORT_FORMS.items():
-        if path.partition(".")[0] in command.model.model_fields:
+        if path.partition(".")[0] in sections(command.model):
             yield f"  {short}=… is {path}=…"
     yield ""
     yield "Examples:"
@@ -82,8 +83,9 @@ def _lines(model: type[BaseModel], values: Any, prefix: str = "", only: str | No
 
 def _component_lines(command: Command[Any], group: str, values: Any) -> Iterator[str]:
     name = str(values.get("name")) if isinstance(values, Mapping) else ""
-    kind: Kind = "policy" if group == "policy" else "environment"
-    yield from _entry(f"{group}.name", name, ", ".join(sorted(known(kind))), "")
+    yield from _entry(f"{group}.name", name or "null", ", ".join(sorted(known(KINDS[group]))), "")
+    if not name:
+        return
     try:
         target = command.targets[group](name)
     except (SageGymError, ImportError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from sage_gym.config.sections import Rollout
+from sage_gym.config.sections import Episodes
 from sage_gym.errors import UnknownNameError
 from sage_gym.protocols import Policy
 from sage_gym.rollout import Request, collect, progress_for, recorded, requests_for
@@ -37,7 +37,7 @@ class Arena:
     def __init__(
         self,
         make_environment: Callable[[], gymnasium.Env[str, str]],
-        rollout: Rollout,
+        rollout: Episodes,
         seed: int,
         *,
         has_progress: bool = True,

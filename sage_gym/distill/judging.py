@@ -12,6 +12,7 @@ from sage_gym.distill.forecasting import report_forecasts
 from sage_gym.distill.standing import RunFolder
 from sage_gym.evaluation.accounts import account_for_end
 from sage_gym.evaluation.manifest import FinalManifest
+from sage_gym.evaluation.sides import in_words
 from sage_gym.protocols import Student
 from sage_gym.types import Task, Trajectory
 
@@ -33,8 +34,7 @@ class Way:
     @property
     def words(self) -> str:
         """For readers."""
-        how = "the likeliest token" if self.temperature == 0 else f"sampled at temperature {self.temperature:g}"
-        return f"{'restricted to admissible actions' if self.restricted else 'unrestricted'}, {how}"
+        return in_words(self.temperature, self.restricted)
 
 
 class Judge:
@@ -55,7 +55,7 @@ class Judge:
     @property
     def decoding(self) -> str:
         """How the student decodes when it is judged, in words."""
-        return Way(self._config.evaluate.temperature, self._config.evaluate.restricted).words
+        return in_words(self._config.evaluate.temperature, self._config.evaluate.restricted)
 
     def play_select(self, number: int) -> list[Trajectory]:
         """Play a round's student on the select tasks."""

@@ -34,6 +34,7 @@ __all__ = [
     "list_tasks",
     "pairs_between",
     "read_final",
+    "read_manifest",
     "read_rounds",
     "round_path",
     "write_manifest",
@@ -188,7 +189,7 @@ def read_rounds(run_folder: Path) -> list[RoundManifest]:
     Raises:
         ValueError: a manifest is damaged or of another version; says which and where.
     """
-    return [_read(path, RoundManifest) for path in sorted(run_folder.glob("rounds/*/manifest.json"))]
+    return [read_manifest(path, RoundManifest) for path in sorted(run_folder.glob("rounds/*/manifest.json"))]
 
 
 def read_final(run_folder: Path) -> FinalManifest | None:
@@ -198,13 +199,18 @@ def read_final(run_folder: Path) -> FinalManifest | None:
         ValueError: it is damaged or of another version.
     """
     path = final_path(run_folder)
-    return _read(path, FinalManifest) if path.exists() else None
+    return read_manifest(path, FinalManifest) if path.exists() else None
 
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def _read(path: Path, model: type[M]) -> M:
+def read_manifest(path: Path, model: type[M]) -> M:
+    """Read what `write_manifest` wrote.
+
+    Raises:
+        ValueError: it is damaged or of another version; says which and where.
+    """
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sage_gym.evaluation.intervals import Interval, cluster_mean, wilson
 from sage_gym.selection.scoring import has_succeeded
-from sage_gym.types import Trajectory
+from sage_gym.types import StopReason, Trajectory
 
 __all__ = ["Metrics", "family_of", "measure"]
 
@@ -41,6 +41,11 @@ class Metrics(BaseModel):
     """Of the scored episodes' turns: those whose action a guard did not let run (`info["denial"]`)."""
     stop_reasons: dict[str, int]
     """Of all episodes."""
+
+    @property
+    def truncations(self) -> dict[str, int]:
+        """Episodes that a budget ended, by budget."""
+        return {name: n for name, n in self.stop_reasons.items() if StopReason(name).is_truncation}
 
     def numbers(self, prefix: str) -> dict[str, float]:
         """Flatten for a tracker, as `prefix/success` and so on."""

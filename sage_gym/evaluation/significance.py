@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from sage_gym.evaluation.intervals import Interval, cluster_mean, resampled_means
+from sage_gym.evaluation.intervals import Interval, cluster_mean, percentiles, resampled_means
 from sage_gym.evaluation.metrics import family_of
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
@@ -215,14 +215,14 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
         delta = np.array(found.success_b, dtype=float) - np.array(found.success_a, dtype=float)
         differences[run_seed] = float(delta.mean())
         means += resampled_means(delta.tolist(), found.families, (seed, index), resamples) / len(pairs)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = percentiles(means, min(len(set(found.families)) for found in pairs.values()))
     values = list(differences.values())
     return SeedsTest(
         differences=differences,
         mean=Interval(
             value=float(np.mean(values)),
-            low=float(low),
-            high=float(high),
+            low=low,
+            high=high,
             n=sum(len(found.keys) for found in pairs.values()),
             method=f"bootstrap by family within {len(pairs)} seeds",
         ),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from sage_gym.evaluation.report import wording
+from sage_gym.evaluation.report.writing import render, write_whole
 
 if TYPE_CHECKING:
     from sage_gym.evaluation.report.page import Page
@@ -43,24 +40,9 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
         yardstick_rounds=read_rounds(chosen) if chosen else [],
         yardstick_final=read_final(chosen) if chosen else None,
     )
-    path = run_folder / "report.html"
-    partial = path.with_name("report.html.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(render_report(page))
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-    return path
+    return write_whole(run_folder / "report.html", render_report(page))
 
 
 def render_report(page: Page) -> str:
     """Return the page as HTML; every text from outside is escaped."""
-    environment = Environment(
-        loader=PackageLoader("sage_gym.evaluation.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= wording.FILTERS
-    return environment.get_template("report.html.j2").render(page=page)
+    return render("report.html.j2", page)
