@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import gymnasium
 import numpy as np
@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 import sage_gym  # noqa: F401  registers the environments
 from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano import ADAPTERS, WEIGHTS
-from policies.nano.adapter import attach, save_adapter
+from policies.nano.adapter import attach, load_adapter, save_adapter
 from policies.nano.expert_demonstrations import ExpertSettings, demonstrate_expert, habits_of
 from policies.nano.imitation import ImitationSettings, Sequence_, imitate, pack
 
@@ -40,6 +40,8 @@ class AdapterRecipe:
     seed: int = 0
     rank: int = 38
     threads: int = 2
+    cycles: int = 1
+    """So many times the imitation below, each from what the one before saved, on other tasks and a new optimiser."""
     habit_tasks: int = 400
     """From so many tasks it is learned how actions are worded; these are not shown."""
     imitation: ImitationSettings = field(
@@ -56,11 +58,11 @@ class AdapterRecipe:
     expert: ExpertSettings = field(default_factory=ExpertSettings)
 
 
-RECIPES = {"tools": AdapterRecipe("sage_gym/Tools-v0")}
+RECIPES = {"tools": AdapterRecipe("sage_gym/Tools-v0", cycles=2)}
 
 
-def episodes(recipe: AdapterRecipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
-    """Show the tasks of the split one after the other, each once.
+def episodes(recipe: AdapterRecipe, vocabulary: Vocabulary, cycle: int = 0) -> Iterator[Sequence_]:
+    """Show a cycle's share of the tasks of the split one after the other, each once.
 
     Raises:
         ValueError: the recipe asks for more than the split has.
@@ -70,16 +72,28 @@ def episodes(recipe: AdapterRecipe, vocabulary: Vocabulary) -> Iterator[Sequence
     inner: Any = environment.unwrapped
     tasks = inner.tasks("demonstrations")
     habits = habits_of(environment, tasks[: recipe.habit_tasks], recipe.expert)
-    rng = np.random.default_rng(recipe.seed)
-    chosen = (tasks[place] for place in range(recipe.habit_tasks, len(tasks)))
+    share = (len(tasks) - recipe.habit_tasks) // recipe.cycles
+    rng = np.random.default_rng([recipe.seed, cycle] if cycle else recipe.seed)
+    first = recipe.habit_tasks + cycle * share
+    chosen = (tasks[place] for place in range(first, first + share))
     yield from demonstrate_expert(environment, chosen, vocabulary, habits, recipe.expert, rng)
-    raise ValueError(f"expected at most the {len(tasks)} tasks of {recipe.env}, split demonstrations, to be shown")
+    raise ValueError(f"expected at most {share} of the {len(tasks)} tasks of {recipe.env} to be shown in a cycle")
 
 
-def adapt(recipe: AdapterRecipe, out: Path, name: str, *, stop_after: int | None = None) -> Qwen2ForCausalLM:
+def adapt(
+    recipe: AdapterRecipe, out: Path, name: str, *, first_cycle: int = 0, stop_after: int | None = None
+) -> Qwen2ForCausalLM:
     """Train and save `<name>.safetensors`, `.json` (the recipe) and `.jsonl` (the losses) into `out`.
 
-    `stop_after` ends early, after so many steps of all, for tests of exactness. The adapter is saved every 250 steps.
+    The adapter is saved every 250 steps and after each cycle; a cycle goes on from the saved form, so that a training
+    can be taken up between two.
+
+    Args:
+        recipe: what is trained.
+        out: the folder.
+        name: of the files.
+        first_cycle: begin with this one, from what lies in the folder.
+        stop_after: end each cycle early, after so many steps of all; for tests of exactness.
     """
     torch.set_num_threads(recipe.threads)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(WEIGHTS)
@@ -87,32 +101,44 @@ def adapt(recipe: AdapterRecipe, out: Path, name: str, *, stop_after: int | None
     attach(model, rank=recipe.rank, seed=recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    began, losses = time.perf_counter(), list[float]()
-    with (out / f"{name}.jsonl").open("w") as log:
-
-        def report(step: int, loss: float, speed: float) -> None:
-            losses.append(loss)
-            if step % 50 == 49:
-                row = {"step": step + 1, "loss": float(np.mean(losses[-50:])), "tokens_s": round(speed)}
-                log.write(json.dumps({**row, "elapsed_s": round(time.perf_counter() - began)}) + "\n")
-                log.flush()
-            if step % 250 == 249:
-                save_adapter(model, out / f"{name}.safetensors")
-
-        shown = pack(episodes(recipe, Vocabulary(tokenizer)), batch_tokens=recipe.imitation.batch_tokens)
-        imitate(model, shown, recipe.imitation, report=report, stop=stop_after)
-    save_adapter(model, out / f"{name}.safetensors")
+    place = out / f"{name}.safetensors"
+    with (out / f"{name}.jsonl").open("a" if first_cycle else "w") as log:
+        for cycle in range(first_cycle, recipe.cycles):
+            if cycle:
+                load_adapter(model, place)
+            shown = pack(episodes(recipe, Vocabulary(tokenizer), cycle), batch_tokens=recipe.imitation.batch_tokens)
+            report = _reporter(model, place, log, cycle)
+            imitate(model, shown, recipe.imitation, report=report, stop=stop_after)
+            save_adapter(model, place)
     return model
+
+
+def _reporter(model: Qwen2ForCausalLM, place: Path, log: TextIO, cycle: int) -> Callable[[int, float, float], None]:
+    began, losses = time.perf_counter(), list[float]()
+
+    def report(step: int, loss: float, speed: float) -> None:
+        losses.append(loss)
+        if step % 50 == 49:
+            row = {"cycle": cycle, "step": step + 1, "loss": float(np.mean(losses[-50:])), "tokens_s": round(speed)}
+            log.write(json.dumps({**row, "elapsed_s": round(time.perf_counter() - began)}) + "\n")
+            log.flush()
+        if step % 250 == 249:
+            save_adapter(model, place)
+
+    return report
 
 
 def main(arguments: list[str]) -> None:
     """Read `key=value` arguments: env, out and seed."""
     given = dict(argument.split("=", 1) for argument in arguments)
-    if given.keys() - {"env", "out", "seed"} or given.get("env") not in RECIPES:
+    if given.keys() - {"env", "out", "seed", "first_cycle"} or given.get("env") not in RECIPES:
         known = "|".join(RECIPES)
-        sys.exit(f"expected env={known} [out={ADAPTERS}] [seed=0], got {' '.join(arguments) or 'nothing'}")
+        sys.exit(
+            f"expected env={known} [out={ADAPTERS}] [seed=0] [first_cycle=0], got {' '.join(arguments) or 'nothing'}"
+        )
     recipe = replace(RECIPES[given["env"]], seed=int(given.get("seed", 0)))
-    adapt(recipe, Path(given.get("out", ADAPTERS)), given["env"])
+    out, first = Path(given.get("out", ADAPTERS)), int(given.get("first_cycle", 0))
+    adapt(recipe, out, given["env"], first_cycle=first)
 
 
 if __name__ == "__main__":

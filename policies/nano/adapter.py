@@ -21,7 +21,7 @@ from transformers import Qwen2ForCausalLM
 
 from sage_gym.errors import CheckpointError
 
-__all__ = ["SCALE", "attach", "merge", "save_adapter", "trained"]
+__all__ = ["SCALE", "attach", "load_adapter", "merge", "save_adapter", "trained"]
 
 SCALE = 2.0
 ROWS = "rows"
@@ -87,28 +87,48 @@ def save_adapter(model: Qwen2ForCausalLM, path: Path) -> None:
     save_file(packed, path)
 
 
+def load_adapter(model: Qwen2ForCausalLM, path: Path) -> None:
+    """Read a saved adapter into an attached one.
+
+    Raises:
+        CheckpointError: as `merge`.
+    """
+    held = _read(model, path)
+    with torch.no_grad():
+        for name, linear in _matrices(model):
+            part = _part_of(linear)
+            part.down_RI.copy_(held[f"{name}.down"])
+            part.up_OR.copy_(held[f"{name}.up"])
+        _part_of(model.model.embed_tokens).rows_VH.copy_(held[ROWS])
+
+
 def merge(model: Qwen2ForCausalLM, path: Path) -> None:
     """Add a saved adapter to a model's weights.
 
     Raises:
         CheckpointError: there is none, it is damaged, or it is another model's.
     """
-    try:
-        packed = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"expected an adapter at {path}, got {error}") from error
+    held = _read(model, path)
     added = {ROWS: model.model.embed_tokens.weight} | {name: linear.weight for name, linear in _matrices(model)}
-    parts = [name if name == ROWS else f"{name}.{side}" for name in added for side in ("down", "up")]
-    missing = [name for name in dict.fromkeys(parts) if not {name, f"{name}/scale"} <= packed.keys()]
-    if missing:
-        raise CheckpointError(f"{path}: expected an adapter of this model, got one without {', '.join(missing[:3])}")
-    held = {name: packed[name].float() * packed[f"{name}/scale"].float()[:, None] for name in dict.fromkeys(parts)}
     for name, weight in added.items():
         delta = held[ROWS] if name == ROWS else SCALE * (held[f"{name}.up"] @ held[f"{name}.down"])
         if delta.shape != weight.shape:
             raise CheckpointError(f"{path}: expected {tuple(weight.shape)} for {name}, got {tuple(delta.shape)}")
         with torch.no_grad():
             weight += delta.to(weight)
+
+
+def _read(model: Qwen2ForCausalLM, path: Path) -> dict[str, torch.Tensor]:
+    """Return an adapter's parts by name."""
+    try:
+        packed = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"expected an adapter at {path}, got {error}") from error
+    parts = [ROWS, *(f"{name}.{side}" for name, _ in _matrices(model) for side in ("down", "up"))]
+    missing = [name for name in parts if not {name, f"{name}/scale"} <= packed.keys()]
+    if missing:
+        raise CheckpointError(f"{path}: expected an adapter of this model, got one without {', '.join(missing[:3])}")
+    return {name: packed[name].float() * packed[f"{name}/scale"].float()[:, None] for name in parts}
 
 
 def _matrices(model: Qwen2ForCausalLM) -> list[tuple[str, nn.Linear]]:
