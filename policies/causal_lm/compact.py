@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from policies.causal_lm.overlap import MOST_WORDS, count_lacking, is_named, shared_words
 from policies.causal_lm.prefixes import Prefixes, PrefixRestriction
 from policies.causal_lm.prompt import Prompt, Reading, Restriction
-from policies.causal_lm.quotes import MARK_COUNT, Quotes
+from policies.causal_lm.quotes import MARK_COUNT, Quotes, words_of
 from sage_gym.types import Choice, Context, Turn, View
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Vocabulary:
 
     def encode_instruction(self, text: str) -> tuple[int, ...]:
         """Encode an instruction with a mark behind each word, as far as there are marks."""
-        words, marks = text.split(), self.quotes.marks
+        words, marks = words_of(text), self.quotes.marks
         ids = [id_ for word, mark in zip(words, marks, strict=False) for id_ in (*self.encode(word), mark)]
         return (*ids, *self.encode(" ".join(words[len(marks) :])))
 
@@ -304,7 +304,7 @@ class CompactRenderer:
 
     def _restriction(self, page: Page, view: View, instruction: str) -> Restriction:
         named = tuple(self.named(view, instruction))
-        words = len(instruction.split())
+        words = len(words_of(instruction))
         key = (page.actions, view.choices, named, view.free, words)
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:
