@@ -67,7 +67,8 @@ class Database(gymnasium.Env[str, str]):
     records: folder with AgentBench's `dev.jsonl` and `standard.jsonl`; None for
         `$SAGE_GYM_DATA/data/benchmarks/agentbench_db`, whose splits are missing where it is.
     engine: `sqlite`, `mysql://user:password@host:port` or `postgresql://user:password@host:port/database`.
-    split: where `reset` draws from when no task is named: `train`, `select`, `test`, `dev`, `standard`.
+    split: where `reset` draws from when no task is named: `train`, `select`, `test`, `demonstrations`, `dev`,
+        `standard`.
     size, seed: how many tasks each generated split has, and what they are drawn with.
     scoring: `original` (AgentBench 0.2: single numbers equal as numbers, else texts equal as sets) or `current` (its
         rewritten task: within 0.01, percent signs and thousands' commas aside, all words for nothing alike).
