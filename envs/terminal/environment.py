@@ -79,7 +79,8 @@ class Terminal(gymnasium.Env[str, str]):
     image: of the containers; with bash and Python 3.9 or later. A record may name its own.
     guard: whether a guard stands before each command.
     split: where `reset` draws from when no task is named: `train`, `select`, `test` (other wordings and names),
-        `select_kinds`, `test_kinds` (kinds of task that the others do not have), or a file of records.
+        `select_kinds`, `test_kinds` (kinds of task that the others do not have), `demonstrations` (training's kinds,
+        for imitation before any training here), or a file of records.
     size, seed: how many tasks each generated split has, and what they are drawn with.
     timeout_s: of one command.
     output_limit: characters of a command's output.

@@ -56,7 +56,19 @@ class AdapterRecipe:
     expert: ExpertSettings = field(default_factory=ExpertSettings)
 
 
-RECIPES = {"tools": AdapterRecipe("sage_gym/Tools-v0")}
+TOOLS = AdapterRecipe("sage_gym/Tools-v0")
+RECIPES = {
+    "tools": TOOLS,
+    "database": replace(
+        TOOLS, env="sage_gym/Database-v0", arguments={"size": 20_000}, imitation=replace(TOOLS.imitation, steps=500)
+    ),
+    "terminal": replace(
+        TOOLS,
+        env="sage_gym/Terminal-v0",
+        arguments={"size": 100_000, "sandbox": "local"},  # runs the expert's own commands, which do no harm
+        imitation=replace(TOOLS.imitation, steps=600),
+    ),
+}
 
 
 def episodes(recipe: AdapterRecipe, vocabulary: Vocabulary) -> Iterator[Sequence_]:
