@@ -12,10 +12,10 @@ DEMONSTRATIONS: dict[str, tuple[str, ...]] = {
         "'{v_label}' is a {thing}; find its {size_words}.",
     ),
     "filter": (
-        "Find the {label_words} of each {thing} whose {tag_words} is '{v_tag}' and whose {size_words} exceeds {v_size}.",
-        "What are the {things} of {tag_words} '{v_tag}' with more than {v_size} as {size_words}? Their {label_words}, please.",
+        "Find the {label_words} of each {thing} of {tag_words} '{v_tag}' whose {size_words} exceeds {v_size}.",
+        "Say the {label_words} of {things} of {tag_words} '{v_tag}' with more than {v_size} as {size_words}.",
         "Show the {label_words} for {things} that have a {size_words} above {v_size} and the {tag_words} '{v_tag}'.",
-        "Give all {things} ({label_words}) where the {tag_words} equals '{v_tag}' and the {size_words} is over {v_size}.",
+        "Give all {things} ({label_words}) where {tag_words} equals '{v_tag}' and {size_words} is over {v_size}.",
     ),
     "count": (
         "What is the number of {things} whose {group_words} is '{v_group}'?",
@@ -74,8 +74,8 @@ DEMONSTRATIONS: dict[str, tuple[str, ...]] = {
     "insert": (
         "There is a new {thing}: {label_words} '{v_new}', {group_words} '{v_group}', {tag_words} '{v_tag}', "
         "{size_words} {v_size}, {count_words} {v_count}. Put it into the table.",
-        "Add a {thing} called '{v_new}' whose {group_words} is '{v_group}', {tag_words} '{v_tag}', {size_words} {v_size} "
-        "and {count_words} {v_count}.",
+        "Add a {thing} called '{v_new}' whose {group_words} is '{v_group}', {tag_words} '{v_tag}', "
+        "{size_words} {v_size} and {count_words} {v_count}.",
         "Enter the {thing} '{v_new}' with '{v_group}' as {group_words}, '{v_tag}' as {tag_words}, {v_size} as "
         "{size_words} and {v_count} as {count_words}.",
     ),

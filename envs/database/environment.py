@@ -43,8 +43,8 @@ class Database(gymnasium.Env[str, str]):
     Text: `sql[statement]` or `answer[["first", "second"]]`; also AgentBench's `Action: Operation` with a block of SQL,
     and `Action: Answer` with `Final Answer: […]`. `answer[$result]` answers with the last result's cells, those of its
     first column, so that a small policy can pass them on without copying them; before there is one, it is invalid, and
-    a list or AgentBench's form takes `$result` as any other text. Anything else changes nothing and is answered with what was expected
-    (AgentBench ends the episode instead).
+    a list or AgentBench's form takes `$result` as any other text. Anything else changes nothing and is answered with
+    what was expected (AgentBench ends the episode instead).
 
     ## Rewards
     1 for an answer that is right, or, where the task is a change, for an answer given once the tables are in the

@@ -16,9 +16,9 @@ __all__ = ["Expert", "Form", "brief", "demonstrator", "expert", "unattainable"]
 
 Form = Literal["plain", "reference"]
 GRAMMAR = frozenset(
-    "select from where and join on group order by desc limit count sum avg round as * = < > insert into values "
-    "update set delete".split()
-)
+    ("select", "from", "where", "and", "join", "on", "group", "order", "by", "desc", "limit", "count", "sum", "avg",
+     "round", "*", "=", "<", ">", "insert", "into", "values", "update", "set", "delete")
+)  # fmt: skip
 """Words of SQL; a policy that imitates quotes all others from the task where it can."""
 QUALIFIED = re.compile(r"\b\w+\.(?=[a-z_])")
 ROW = re.compile(r" \([^()]*\) VALUES")

@@ -43,11 +43,11 @@ class Terminal(gymnasium.Env[str, str]):
     the command ended where that was not well (`[exit code 1]`, `[stopped after 30 s …]`, `[not run: …]`).
 
     ## Action space
-    Text: `bash[command]`, `answer[text]` or `done[]`; also AgentBench's `Act: bash` with a block of code,
-    `Act: answer(…)` and `Act: finish`. `answer[$output]` answers with what the last command printed, without the spaces
+    Text: `bash[command]`, `answer[text]` or `done[]`; also AgentBench's `Act: bash` with a block of code, `Act:
+    answer(…)` and `Act: finish`. `answer[$output]` answers with what the last command printed, without the spaces
     around it, so that a small policy can pass that on without copying it; before a command has run it is invalid, and
-    quotes or AgentBench's form make it any other text. Anything else changes nothing and is answered with what was expected (AgentBench
-    ends the episode instead).
+    quotes or AgentBench's form make it any other text. Anything else changes nothing and is answered with what was
+    expected (AgentBench ends the episode instead).
 
     ## Rewards
     1 if all that the task wants holds when the agent ends it, else 0. The look at it cannot be bent by what the agent

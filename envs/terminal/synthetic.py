@@ -16,8 +16,8 @@ __all__ = ["CAPACITY", "KINDS", "SPLITS", "kinds_of", "synthetic", "wordings_of"
 
 SPLITS = ("train", "select", "test", "select_kinds", "test_kinds", "demonstrations")
 """`select` and `test` have the kinds of `train`, with wordings and names of their own; `select_kinds` and `test_kinds`,
-other kinds. `demonstrations`, with training's kinds and again wordings and names of its own, is for imitation before any
-training here: a policy's adapter has seen these tasks alone.
+other kinds. `demonstrations`, with training's kinds and again wordings and names of its own, is for imitation before
+any training here: a policy's adapter has seen these tasks alone.
 """
 CAPACITY = 100_000
 """Tasks of a split: `terminal/<split>/` has five digits."""
