@@ -73,7 +73,8 @@ def _grammar() -> frozenset[str]:
     """Return the words that commands have of their own."""
     texts = [re.sub(r"(?<!\{)\{\w+\}(?!\})", " ", text) for text in COMMANDS.values()]
     texts = [text.replace("{{", "{").replace("}}", "}") for text in texts]
-    return frozenset(WORD.findall(" ".join([*texts, *SCRIPTS.values(), COUNT_ABOVE.replace("{bound}", " ")])))
+    scripts = [*SCRIPTS.values(), COUNT_ABOVE.replace("{bound}", " ")]
+    return frozenset(WORD.findall(" ".join([*texts, *scripts, *_patterns("", "")])))
 
 
 GRAMMAR = _grammar()
