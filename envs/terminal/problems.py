@@ -111,7 +111,7 @@ class Problem:
     """Names that programs are started under, arguments included; they sleep."""
     solution: tuple[str, ...] = ()
     """Commands; what the last one prints is the answer where one is wanted."""
-    fields: Mapping[str, object] = field(default_factory=dict)
+    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
     """What a generated instruction names."""
 
     @property
