@@ -1,8 +1,9 @@
 """Commands that a small policy can imitate: short, without capitals, and with the task's own words apart.
 
 What a task names stands in a command as a word of its own, or between quotes, so that whoever has to copy can point at
-it; `(cd FOLDER && …)` leaves the shell where it was, so that a command which failed can be given again. A command that
-has lost one of its words does no harm either: `kill $(pidof )` kills nothing, where `pkill -f` would kill everything.
+it. No option follows such a word, which `-` would be joined to. `(cd FOLDER && …)` leaves the shell where it was, so
+that a command which failed can be given again. A command that has lost one of its words does no harm either:
+`kill $(pidof )` kills nothing, where `pkill -f` would kill everything.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ COMMANDS: Mapping[str, str] = {
     "merge_lists": "sort -u {one} {two} > {out}",
     "take_column": "tr , ' ' < {path} | awk -v c='{column}' "
     "'!k {{for (i = 1; i < 5; i++) if ($i == c) k = i; next}} {{print $k}}' > {out}",
-    "count_files": "find {folder} -name {pattern} | wc -l",
+    "count_files": "(cd {folder} && find -name {pattern} | wc -l)",
     "largest_file": "ls --sort=size {folder} | head -n 1",
     "rename_suffix": '(cd {folder} && for f in {glob} ; do mv $f "${{f%.*}}."{new} ; done)',
-    "delete_scratch": "find {folder} -name {pattern} -delete",
+    "delete_scratch": "(cd {folder} && find -name {pattern} | xargs rm)",
     "set_mode": "(cd {folder} && chmod {mode} *.sh)",
-    "pack_files": "find {folder} -name {pattern} | tar -czf {out} --files-from -",
-    "read_packed": "tar -xf {path} {member} --to-stdout | wc -l",
+    "pack_files": "tar -czf {out} {folder}'/'{glob}",
+    "read_packed": "tar --to-stdout -xf {path} {member} | wc -l",
     "stop_program": "kill $(pidof {name} )",
     "write_script": "echo '{script}' > {path}",
 }
