@@ -45,6 +45,8 @@ bench: $(STAMP)
 nano: $(STAMP)
 	$(BIN)/python -m policies.nano.train out=runs/nano $(ARGS)
 	$(BIN)/python -m policies.nano.adapt env=tools out=runs/nano/adapters $(ARGS)
+	$(BIN)/python -m policies.nano.adapt env=database out=runs/nano/adapters $(ARGS)
+	$(BIN)/python -m policies.nano.adapt env=terminal out=runs/nano/adapters $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
+from envs.database.demonstration_domains import compose
 from envs.database.domains import DOMAINS, Domain
 from envs.database.embedded import Embedded
 from envs.database.operators import text
@@ -17,7 +18,8 @@ from sage_gym.tasks import KeyRange, Source
 
 __all__ = ["CAPACITY", "SPLITS", "synthetic"]
 
-SPLITS = ("train", "select", "test")
+SPLITS = ("train", "select", "test", "demonstrations")
+"""`demonstrations` is for imitation before any training here: a policy's adapter has seen these tasks alone."""
 CAPACITY = 20_000
 """Tasks of a split: `database/synthetic/` has five digits, and each split its own range of them."""
 ATTEMPTS = 200
@@ -27,7 +29,7 @@ def synthetic(split: str, size: int, seed: int) -> Source[Problem]:
     """Return the generated problems of one split.
 
     Args:
-        split: `train`, `select` or `test`; they share no table and no wording.
+        split: one of `SPLITS`; they share no table and no wording.
         size: how many, of `CAPACITY` at most.
         seed: of the whole set.
     """
@@ -39,7 +41,8 @@ def synthetic(split: str, size: int, seed: int) -> Source[Problem]:
 def make(split: str, seed: int, index: int) -> Problem:
     """Make the problem of an index, drawing again until its answer is single-valued and its gold SQL does something."""
     rng = random.Random(f"database/{split}/{seed}/{index}")  # hashed by random itself, alike in every process
-    domain = rng.choice([domain for domain in DOMAINS if domain.split == split])
+    known = [domain for domain in DOMAINS if domain.split == split]
+    domain = rng.choice(known) if known else compose(rng)
     kind = KINDS[index % len(KINDS)]
     for _ in range(ATTEMPTS):
         tables = _tables(domain, rng)

@@ -9,7 +9,9 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
+from envs.database.actions import parse_action
 from envs.database.environment import Database
+from envs.database.scoring import spelled
 from sage_gym.errors import ConfigError, UnknownNameError
 from sage_gym.types import View
 
@@ -137,3 +139,48 @@ def test_arguments_that_are_wrong_are_reported_together() -> None:
         Database(split="trian")
     with pytest.raises(ConfigError, match="expected sqlite, mysql://"):
         Database(engine="oracle://x")
+
+
+def test_the_last_result_is_passed_on_without_being_written_out(env: Database) -> None:
+    """The highest of a tag, two cells of a column, and one number; each under both rules."""
+    for rules in ("original", "current"):
+        other = Database(size=48, scoring=rules)
+        for at in (5, 6, 7, 10):
+            other.reset(options={"task": f"database/synthetic/{at:05d}"})
+            other.step("sql[SHOW TABLES]")
+            other.step(f"sql[{other.problem.gold_sql}]")
+            other.step("sql[SELECT nothing FROM nowhere]")
+            assert other.step("answer[ $Result ]")[1] == 1.0, other.problem.key
+
+
+def test_the_last_result_is_its_first_column_as_texts(env: Database) -> None:
+    assert spelled([("a, b", 1), (None, 2), (11.0, 3), ("it's", 4)]) == repr(["a, b", "None", "11", "it's"])
+    assert spelled([]) == "[]"
+
+
+def test_there_has_to_be_a_result_to_pass_on(env: Database) -> None:
+    env.reset(options={"task": FIRST})
+    env.step("sql[SELECT nothing FROM nowhere]")
+    observation, reward, ended, _, info = env.step("answer[$result]")
+    assert (reward, ended, info["invalid_action"]) == (0.0, False, True)
+    assert "there is none yet" in observation
+    env.step("sql[SELECT 1]")
+    env.reset(options={"task": FIRST})
+    assert env.step("answer[$result]")[4]["invalid_action"]
+
+
+@pytest.mark.parametrize(
+    "written", ['answer[["$result"]]', "answer[$result.]", "Action: Answer\nFinal Answer: $result"]
+)
+def test_what_only_looks_like_a_result_is_an_ordinary_answer(env: Database, written: str) -> None:
+    assert parse_action(written).kind == "answer"
+    env.reset(options={"task": FIRST})
+    env.step(f"sql[{env.problem.gold_sql}]")
+    _, reward, ended, *_ = env.step(written)
+    assert (reward, ended) == (0.0, True)
+
+
+def test_no_wanted_answer_is_what_stands_for_a_result(env: Database) -> None:
+    for split in env.splits()[:4]:
+        source = env.library.source(split)
+        assert not any("$" in answer for at in range(len(source)) for answer in source.problem(at).answers)

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from envs.database.demonstration_domains import vocabulary
 from envs.database.domains import DOMAINS
 from envs.database.environment import Database
 from envs.database.experts import expert
@@ -62,6 +63,8 @@ def test_splits_share_no_table_column_or_wording() -> None:
     for domain in DOMAINS:
         for name in (domain.table, domain.side, *domain.columns, *domain.side_columns, *domain.groups):
             names.setdefault(name, set()).add(domain.split)
+    for name in vocabulary():
+        names.setdefault(name, set()).add("demonstrations")
     assert {name for name, splits in names.items() if len(splits) > 1} == set()
     wordings = [text for split in SPLITS for texts in WORDINGS[split].values() for text in texts]
     assert len(set(wordings)) == len(wordings)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gymnasium
 from gymnasium.error import ResetNeeded
 
-from envs.terminal.actions import Action, parse_action
+from envs.terminal.actions import OUTPUT, Action, parse_action
 from envs.terminal.library import open_library
 from envs.terminal.output import shown
 from envs.terminal.pools import pool_of
@@ -43,9 +43,11 @@ class Terminal(gymnasium.Env[str, str]):
     the command ended where that was not well (`[exit code 1]`, `[stopped after 30 s …]`, `[not run: …]`).
 
     ## Action space
-    Text: `bash[command]`, `answer[text]` or `done[]`; also AgentBench's `Act: bash` with a block of code,
-    `Act: answer(…)` and `Act: finish`. Anything else changes nothing and is answered with what was expected (AgentBench
-    ends the episode instead).
+    Text: `bash[command]`, `answer[text]` or `done[]`; also AgentBench's `Act: bash` with a block of code, `Act:
+    answer(…)` and `Act: finish`. `answer[$output]` answers with what the last command printed, without the spaces
+    around it, so that a small policy can pass that on without copying it; before a command has run it is invalid, and
+    quotes or AgentBench's form make it any other text. Anything else changes nothing and is answered with what was
+    expected (AgentBench ends the episode instead).
 
     ## Rewards
     1 if all that the task wants holds when the agent ends it, else 0. The look at it cannot be bent by what the agent
@@ -77,7 +79,8 @@ class Terminal(gymnasium.Env[str, str]):
     image: of the containers; with bash and Python 3.9 or later. A record may name its own.
     guard: whether a guard stands before each command.
     split: where `reset` draws from when no task is named: `train`, `select`, `test` (other wordings and names),
-        `select_kinds`, `test_kinds` (kinds of task that the others do not have), or a file of records.
+        `select_kinds`, `test_kinds` (kinds of task that the others do not have), `demonstrations` (training's kinds,
+        for imitation before any training here), or a file of records.
     size, seed: how many tasks each generated split has, and what they are drawn with.
     timeout_s: of one command.
     output_limit: characters of a command's output.
@@ -172,7 +175,7 @@ class Terminal(gymnasium.Env[str, str]):
         """
         if self._is_over:
             raise ResetNeeded("expected reset() before step(): the episode is over or none has begun")
-        wanted = parse_action(action)
+        wanted = self._passed_on(parse_action(action))
         self._turns += 1
         if wanted.kind in ("answer", "done"):
             return self._finish(wanted.content if wanted.kind == "answer" else None)
@@ -222,6 +225,15 @@ class Terminal(gymnasium.Env[str, str]):
     def observation(self) -> str:
         """The last observation."""
         return self._observation
+
+    def _passed_on(self, wanted: Action) -> Action:
+        """Put what the last command printed in the place of what stands for it."""
+        if wanted.kind != "output":
+            return wanted
+        printed = self.session.printed
+        if printed is None:
+            return Action("invalid", f"{OUTPUT} stands for what the last command printed, and none has run yet")
+        return Action("answer", printed)
 
     def _act(self, wanted: Action) -> str:
         """Run a command, or say what was expected."""

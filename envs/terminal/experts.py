@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
+from envs.terminal.actions import OUTPUT
+from envs.terminal.demonstrations import GRAMMAR, demonstrated
 from envs.terminal.environment import Terminal
 from envs.terminal.problems import Code, Problem, Record
 
-__all__ = ["Expert", "expert", "play", "unattainable"]
+__all__ = ["Expert", "Form", "demonstrator", "expert", "play", "unattainable"]
+
+Form = Literal["plain", "reference"]
 
 
 class Expert:
@@ -15,18 +20,33 @@ class Expert:
 
     A record's solution is its example; where it has none, what it is compared with is answered. What another has
     damaged in between it does not mend.
+
+    Args:
+        env: whose problem is read.
+        form: `plain`, or `reference`, for generated tasks of training's kinds: commands that can be imitated
+            (`envs.terminal.demonstrations`), and `answer[$output]`.
     """
 
-    def __init__(self, env: Terminal) -> None:
-        self._env = env
+    grammar = GRAMMAR
+
+    def __init__(self, env: Terminal, form: Form = "plain") -> None:
+        self._env, self._form = env, form
 
     def action(self) -> str:
         """Return the next action for the environment's present state."""
         session = self._env.session
+        if self._form == "reference":
+            return self._by_reference(session.problem)
         left = [command for command in solution(session.problem) if command.strip() not in session.commands]
         if left:
             return f"bash[{left[0]}]"
         return self._end(session.problem)
+
+    def _by_reference(self, problem: Problem) -> str:
+        command = demonstrated(problem)
+        if self._env.session.commands[-1:] != [command]:
+            return f"bash[{command}]"
+        return f"answer[{OUTPUT}]" if not isinstance(problem.goal, Record) and problem.goal.answer else "done[]"
 
     def _end(self, problem: Problem) -> str:
         goal = problem.goal
@@ -52,6 +72,11 @@ def _as_bash(code: Code) -> str:
 def expert(env: Terminal) -> Expert:
     """Return the expert of an environment (`make(...).unwrapped`)."""
     return Expert(env)
+
+
+def demonstrator(env: Terminal) -> Expert:
+    """Return the expert as a small policy is to imitate it: what a command printed is passed on by reference."""
+    return Expert(env, form="reference")
 
 
 def unattainable(env: Terminal, split: str) -> dict[str, str]:

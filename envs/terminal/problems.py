@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = ["Answer", "Archive", "Code", "File", "Goal", "Problem", "Record", "Run", "Script", "Wanted"]
@@ -110,6 +111,8 @@ class Problem:
     """Names that programs are started under, arguments included; they sleep."""
     solution: tuple[str, ...] = ()
     """Commands; what the last one prints is the answer where one is wanted."""
+    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What a generated instruction names."""
 
     @property
     def hash(self) -> str:

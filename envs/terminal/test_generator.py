@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from envs.terminal.demonstration_wordings import DEMONSTRATIONS
 from envs.terminal.drafts import NOUNS
 from envs.terminal.synthetic import KINDS, SPLITS, kinds_of, synthetic
 from envs.terminal.wordings import SEEN, UNSEEN
@@ -15,7 +16,7 @@ def test_there_are_kinds_enough_and_some_are_held_out() -> None:
     groups = {split: {kind.name for kind in kinds_of(split)} for split in SPLITS}
     assert len(KINDS) == len({kind.name for kind in KINDS}) == 24
     assert len(groups["train"]) == 15
-    assert groups["train"] == groups["select"] == groups["test"]
+    assert groups["train"] == groups["select"] == groups["test"] == groups["demonstrations"]
     assert len(groups["select_kinds"]) == 4
     assert len(groups["test_kinds"]) == 5
     assert sum(map(len, (groups["train"], groups["select_kinds"], groups["test_kinds"]))) == len(KINDS)
@@ -23,9 +24,9 @@ def test_there_are_kinds_enough_and_some_are_held_out() -> None:
 
 def test_splits_share_no_wording_and_no_name() -> None:
     wordings = [text for split in SEEN.values() for texts in split.values() for text in texts]
-    wordings += [text for texts in UNSEEN.values() for text in texts]
+    wordings += [text for held in (UNSEEN, DEMONSTRATIONS) for texts in held.values() for text in texts]
     assert len(set(wordings)) == len(wordings)
-    assert set(SEEN) == {kind.name for kind in kinds_of("train")}
+    assert set(SEEN) == set(DEMONSTRATIONS) == {kind.name for kind in kinds_of("train")}
     assert set(UNSEEN) == {kind.name for kind in KINDS} - set(SEEN)
     assert all(len(split["train"]) >= 3 and split["select"] and split["test"] for split in SEEN.values())
     assert all(len(texts) >= 3 for texts in UNSEEN.values())

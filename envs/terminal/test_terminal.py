@@ -198,6 +198,25 @@ def test_vector_environments_work_and_asynchronous_ones_without_shared_memory() 
         env.close()
 
 
+def test_what_the_last_command_printed_is_passed_on(env: Terminal) -> None:
+    env.reset(options={"task": FIRST})
+    observation, _, ended, _, info = env.step("answer[$output]")
+    assert (ended, info["invalid_action"]) == (False, True)
+    assert "none has run yet" in observation
+    for command in env.session.problem.solution:
+        env.step(f"bash[{command}]")
+    assert env.step("answer[ $OUTPUT ]")[1] == 1.0
+
+
+@pytest.mark.parametrize("written", ["answer['$output']", "answer[$output.]", "Act: answer($output)"])
+def test_what_only_looks_like_an_output_is_an_ordinary_answer(env: Terminal, written: str) -> None:
+    env.reset(options={"task": FIRST})
+    for command in env.session.problem.solution:
+        env.step(f"bash[{command}]")
+    _, reward, ended, *_ = env.step(written)
+    assert (reward, ended) == (0.0, True)
+
+
 def test_view_names_the_state_and_what_may_be_written(env: Terminal) -> None:
     env.reset(options={"task": FIRST})
     instruction = env.session.problem.instruction

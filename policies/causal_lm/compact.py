@@ -30,7 +30,7 @@ from functools import partial
 from policies.causal_lm.overlap import count_lacking, is_named
 from policies.causal_lm.prefixes import PrefixRestriction
 from policies.causal_lm.prompt import Prompt, Reading, Restriction
-from policies.causal_lm.quotes import Quotes
+from policies.causal_lm.quotes import Quotes, words_of
 from policies.causal_lm.vocabulary import LABEL_COUNT, Vocabulary
 from sage_gym.types import Choice, Context, Turn, View
 
@@ -205,7 +205,7 @@ class CompactRenderer:
 
     def _restriction(self, page: Page, view: View, instruction: str) -> Restriction:
         named = tuple(self.named(view, instruction))
-        words = len(instruction.split())
+        words = len(words_of(instruction))
         key = (page.actions, view.choices, named, view.free, view.references, words)
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:

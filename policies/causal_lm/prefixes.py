@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from policies.causal_lm.quotes import words_of
+
 __all__ = ["PrefixRestriction", "Prefixes", "join", "quotable", "quoted"]
 
 AROUND = " ,;.:?!\"'()"
@@ -28,7 +30,7 @@ def quoted(words: Sequence[str]) -> str:
 
 def quotable(instruction: str, most: int) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield what each span of the first `most` words says, with its first and last word (from 0)."""
-    words = instruction.split()[:most]
+    words = words_of(instruction)[:most]
     for first in range(len(words)):
         for last in range(first, len(words)):
             yield quoted(words[first : last + 1]), (first, last)
@@ -104,7 +106,7 @@ class Prefixes:
 
     def read(self, sampled: Sequence[int], instruction: str, decode: Decode) -> str:
         """Return the action that ids which begin with a label stand for; a mark without its second says nothing."""
-        words = instruction.split()
+        words = words_of(instruction)
         text, run = "", list[int]()
         first: int | None = None
         for token in (*sampled[1:], self.end):

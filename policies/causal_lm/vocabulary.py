@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from policies.causal_lm.overlap import MOST_WORDS, shared_words
 from policies.causal_lm.prefixes import Prefixes
-from policies.causal_lm.quotes import MARK_COUNT, Quotes
+from policies.causal_lm.quotes import MARK_COUNT, Quotes, words_of
 from sage_gym.types import View
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Vocabulary:
 
     def encode_instruction(self, text: str) -> tuple[int, ...]:
         """Encode an instruction with a mark behind each word, as far as there are marks."""
-        words, marks = text.split(), self.quotes.marks
+        words, marks = words_of(text), self.quotes.marks
         ids = [id_ for word, mark in zip(words, marks, strict=False) for id_ in (*self.encode(word), mark)]
         return (*ids, *self.encode(" ".join(words[len(marks) :])))
 

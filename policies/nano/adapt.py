@@ -58,7 +58,19 @@ class AdapterRecipe:
     expert: ExpertSettings = field(default_factory=ExpertSettings)
 
 
-RECIPES = {"tools": AdapterRecipe("sage_gym/Tools-v0", cycles=2)}
+ONCE = AdapterRecipe("sage_gym/Tools-v0")
+RECIPES = {
+    "tools": ONCE,
+    "database": replace(
+        ONCE, env="sage_gym/Database-v0", arguments={"size": 20_000}, imitation=replace(ONCE.imitation, steps=500)
+    ),
+    "terminal": replace(
+        ONCE,
+        env="sage_gym/Terminal-v0",
+        arguments={"size": 100_000, "sandbox": "local"},  # runs the expert's own commands, which do no harm
+        imitation=replace(ONCE.imitation, steps=600),
+    ),
+}
 
 
 def episodes(recipe: AdapterRecipe, vocabulary: Vocabulary, cycle: int = 0) -> Iterator[Sequence_]:

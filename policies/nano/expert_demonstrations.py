@@ -50,8 +50,14 @@ def open_expert(environment: gymnasium.Env[str, str]) -> Any:
 
 
 def habits_of(environment: gymnasium.Env[str, str], tasks: Iterable[Task], settings: ExpertSettings) -> Habits:
-    """Count how the expert's actions are worded, over the episodes of some tasks."""
+    """Count how the expert's actions are worded, over the episodes of some tasks.
+
+    An expert that has a `grammar` (the words of its language) needs no counting.
+    """
     inner: Any = environment.unwrapped
+    language = open_expert(environment)
+    if getattr(language, "grammar", None):
+        return Habits((), grammar=language.grammar, is_last_quoted=getattr(language, "is_last_quoted", False))
     actions: list[tuple[str, str]] = []
     for task in tasks:
         environment.reset(options={"task": task.key})
@@ -133,6 +139,8 @@ class ExpertDemonstration:
 
     def _spell(self, action: str, view: View, prompt: Prompt, *, is_spoiled: bool) -> tuple[int, ...]:
         prefixes = self.vocabulary.prefixes(view)
+        if action in prompt.notes["actions"]:  # a choice too long to be written
+            return (self.vocabulary.labels[prompt.notes["actions"].index(action)],)
         for choice in view.choices:
             if choice.action == action:
                 return (*self.vocabulary.encode(choice.text), self.vocabulary.end)

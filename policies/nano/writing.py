@@ -2,7 +2,7 @@
 
 Both could be done with most words (`EUR` is named in many instructions), and a small model learns neither where they
 are mixed. A word is written where it is what most actions have at that place: behind the same two words, behind the
-same prefix.
+same prefix. An expert may say instead which words are its language's: those are written, all others quoted.
 """
 
 from __future__ import annotations
@@ -39,9 +39,18 @@ class Habits:
 
     Args:
         actions: pairs of prefix and text.
+        grammar: words that are always written, in small letters; where there are any, nothing else is usual.
+        is_last_quoted: whether what the instruction says several times is quoted where it says so last.
     """
 
-    def __init__(self, actions: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        actions: Iterable[tuple[str, str]],
+        *,
+        grammar: frozenset[str] = frozenset(),
+        is_last_quoted: bool = False,
+    ) -> None:
+        self.grammar, self.is_last_quoted = grammar, is_last_quoted
         self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
         for prefix, text in actions:
             words = [word.casefold() for word in WORD.findall(text)]
@@ -51,6 +60,8 @@ class Habits:
     def usual(self, prefix: str, words: list[str]) -> list[bool]:
         """Say of each word whether it is usual at its place."""
         folded = [word.casefold() for word in words]
+        if self.grammar:
+            return [word in self.grammar for word in folded]
         found = []
         for before, word in zip(_befores(prefix, folded), folded, strict=True):
             counts = self._counts.get(before, Counter())
@@ -89,7 +100,7 @@ class Writer:
         pieces: list[tuple[int, ...]] = []
         done, at = 0, 0
         while at < len(words):
-            found = None if usual[at] else self._longest(text, words[at:])
+            found = None if usual[at] else self._longest(text, words[at : self._reach(words, at)])
             if found is None:
                 at += 1
                 continue
@@ -100,11 +111,17 @@ class Writer:
         pieces.append(self._vocabulary.encode(text[done:]))
         return [piece for piece in pieces if piece]
 
+    def _reach(self, words: list[re.Match[str]], at: int) -> int:
+        """Return the place of the next word of the grammar, which no quotation has in it."""
+        grammar = self._habits.grammar
+        return next((place for place in range(at, len(words)) if words[place][0].casefold() in grammar), len(words))
+
     def _longest(self, text: str, words: list[re.Match[str]]) -> tuple[tuple[int, int], int] | None:
         for count in range(len(words), 0, -1):
             spans = self._spans.get(text[words[0].start() : words[count - 1].end()].casefold())
             if spans:
-                span = next((span for span in spans if span not in self._taken), spans[0])
+                first = next((span for span in spans if span not in self._taken), spans[0])
+                span = spans[-1] if self._habits.is_last_quoted else first
                 self._taken.add(span)
                 return span, count
         return None
