@@ -303,6 +303,17 @@ def test_two_rounds_of_a_task_stand_side_by_side(tmp_path: Path) -> None:
     assert alone.words == page.words, "the other round is what a trajectory is held against by itself"
 
 
+def test_a_trajectory_is_held_against_its_own_attempt_in_another_round(tmp_path: Path) -> None:
+    for round in range(3):
+        attempts = [trajectory(1, round=round, attempt=attempt) for attempt in range(3)]
+        write(tmp_path / f"run/rounds/00{round}/collect.jsonl", attempts)
+        write(tmp_path / f"run/rounds/00{round}/select.jsonl", [trajectory(1, round=round, split="select")])
+    with open_library(tmp_path / "run") as library:
+        place = at("run", "rounds/000/collect.jsonl", "r0/shop/001#1")
+        page = show(Desk(library), to_link("/compare", [("at", place)]))
+    assert "run · round 2 · collect · attempt 1" in page.words
+
+
 def test_a_task_that_was_played_once_has_nothing_beside_it(desk: Desk, tmp_path: Path) -> None:
     write(tmp_path / "run/rounds/000/select.jsonl", [trajectory(1)])
     with open_library(tmp_path / "run") as library, pytest.raises(PageError, match="played once"):
@@ -340,6 +351,17 @@ def test_groups_are_paired_by_their_means_and_get_no_mcnemar_test(desk: Desk) ->
     assert "no McNemar test" in page.words
 
 
+def test_tasks_that_infrastructure_took_from_either_set_are_left_out(tmp_path: Path) -> None:
+    lost = trajectory(1, stop=StopReason.INFRASTRUCTURE, success=False)
+    write(tmp_path / "run/rounds/000/select.jsonl", [trajectory(0), trajectory(1), trajectory(2, success=False)])
+    write(tmp_path / "run/rounds/001/select.jsonl", [trajectory(0), lost, trajectory(2)])
+    with open_library(tmp_path / "run") as library:
+        page = show(Desk(library), "/paired?run=run&run=run")
+    assert len(page.links("/compare")) == 2
+    assert "1 gained, 0 lost" in page.words
+    assert "ended by infrastructure, or of another content): 1 of A, 0 of B." in page.words
+
+
 def test_sets_without_a_task_in_common_say_so(desk: Desk) -> None:
     page = show(desk, "/paired?of=demo|rounds/001/collect.jsonl&of=demo|rounds/001/select.jsonl")
     assert "no task in common" in page.words
@@ -352,7 +374,7 @@ def test_a_task_of_another_content_is_no_pair(tmp_path: Path) -> None:
     write(tmp_path / "run/rounds/001/select.jsonl", [other, trajectory(2)])
     with open_library(tmp_path / "run") as library:
         page = show(Desk(library), "/paired?run=run&run=run")
-    assert "Of the tasks, 1 of A and 1 of B are not in the other, or have another content there." in page.words
+    assert "or of another content): 1 of A, 1 of B." in page.words
     assert len(page.links("/compare")) == 1
 
 

@@ -22,7 +22,7 @@ Pairs = Sequence[tuple[str, str]]
 Flag = Literal["invalid", "denied", "intervened"]
 Mask = NDArray[np.bool_]
 
-PAGE_ROWS = 100
+PAGE_ROWS = 50
 FACETS: Mapping[str, str] = {
     "outcome": "outcome",
     "run": "run",

@@ -36,6 +36,7 @@
       const picked = new Set(all("[data-pick]:checked").map((box) => box.value));
       const held = at && one("a.cover", at) ? one("a.cover", at).href : null;
       one("#results").replaceWith(document.importNode(fresh, true));
+      one("#said").textContent = `${one("#count").textContent} trajectories`;
       // new values of a filter come with what has been read since; not under the reader's hands
       if (!remember && !form.contains(document.activeElement)) {
         form.replaceChildren(...[...one("#filters", page).children].map((node) => document.importNode(node, true)));
