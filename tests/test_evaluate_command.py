@@ -109,7 +109,7 @@ def test_stored_trajectories_are_scored_again_and_evaluations_compared_from_the_
     assert main([f"compare={tmp_path}/six,{tmp_path}/again", f"folder={tmp_path}"]) == 0
     assert read_evaluation(tmp_path / "again-vs-six").comparisons[0].paired.tasks == 6
     capsys.readouterr()
-    assert main([f"compare={tmp_path}/six,{tmp_path}/four", f"folder={tmp_path}", "name=no"]) == 2
+    assert main([f"compare={tmp_path}/six,{tmp_path}/four", f"folder={tmp_path}", "name=none"]) == 2
     assert "2 in the first alone: webshop/" in capsys.readouterr().err
     assert main([f"rescore={tmp_path}/six", "critic=outcome", f"folder={tmp_path}", "name=four"]) == 2
     assert "holds an evaluation that was played; give another name" in capsys.readouterr().err

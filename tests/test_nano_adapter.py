@@ -108,8 +108,9 @@ def test_a_shipped_adapter_is_small_and_was_made_by_the_recipe_as_it_stands(name
     assert (changed - plain).abs().mean() > 0.1
 
 
-def test_there_is_an_adapter_for_each_recipe():
-    assert sorted(RECIPES) == SHIPPED
+def test_there_is_a_recipe_for_each_adapter():
+    assert "tools" in SHIPPED
+    assert set(SHIPPED) <= set(RECIPES)
 
 
 @pytest.mark.slow
@@ -133,7 +134,9 @@ def test_training_an_adapter_in_one_go_and_taken_up_between_cycles_gives_the_sam
 
 @pytest.fixture(scope="module")
 def office():
-    environment = gymnasium.make("sage_gym/Tools-v0", disable_env_checker=True, split="demonstrations", max_turns=None)
+    environment = gymnasium.make(
+        "sage_gym/Tools-v0", disable_env_checker=True, split="demonstrations", max_turns=None, faults=0.0
+    )
     yield environment
     environment.close()
 
@@ -165,7 +168,7 @@ def test_what_is_shown_earns_everything_when_it_is_read_and_played(office, vocab
 
 
 def test_only_decisions_weigh_anything_and_spoiled_ones_nothing(office, vocabulary):
-    kept = 0
+    kept, are_spoiled = 0, []
     for shown in demonstrations(office, vocabulary, spoiled=0.3, count=12):
         sequence = shown.play()
         if sequence is None:
@@ -183,8 +186,10 @@ def test_only_decisions_weigh_anything_and_spoiled_ones_nothing(office, vocabula
             assert own in (meant, (0.0,) * len(own))
             weighed.append(any(own))
             place += len(ledger.sampled_ids)
-        assert weighed[-1]
+        assert any(weighed)
+        are_spoiled.append(not all(weighed))
     assert kept >= 3
+    assert any(are_spoiled)
 
 
 def test_demonstrations_hold_nothing_that_is_held_out(office):

@@ -29,6 +29,9 @@ from policies.nano.imitation import ImitationSettings, Sequence_, imitate, pack
 __all__ = ["RECIPES", "AdapterRecipe", "adapt"]
 
 
+MOST_CYCLES = 100
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterRecipe:
     """What makes an adapter; written beside it."""
@@ -118,6 +121,7 @@ def adapt(
         for cycle in range(first_cycle, recipe.cycles):
             if cycle:
                 load_adapter(model, place)
+            torch.manual_seed(recipe.seed * MOST_CYCLES + cycle)
             shown = pack(episodes(recipe, Vocabulary(tokenizer), cycle), batch_tokens=recipe.imitation.batch_tokens)
             report = _reporter(model, place, log, cycle)
             imitate(model, shown, recipe.imitation, report=report, stop=stop_after)
