@@ -28,6 +28,7 @@ from tests.nano_toys import play, tiny_student
 SHOP = ("env=webshop", "env.catalog=world:nano:5:60", "rollout.concurrency=4", "seed=3")
 
 
+@pytest.mark.slow
 def test_the_command_evaluates_and_goes_on_after_kill_9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*SHOP, "policy=random", "against=random", "tasks=10", "attempts=2", "rollout.max_turns=8"]
     whole = [*words, f"folder={tmp_path}/whole"]
@@ -109,7 +110,7 @@ def test_stored_trajectories_are_scored_again_and_evaluations_compared_from_the_
     assert main([f"compare={tmp_path}/six,{tmp_path}/again", f"folder={tmp_path}"]) == 0
     assert read_evaluation(tmp_path / "again-vs-six").comparisons[0].paired.tasks == 6
     capsys.readouterr()
-    assert main([f"compare={tmp_path}/six,{tmp_path}/four", f"folder={tmp_path}", "name=none"]) == 2
+    assert main([f"compare={tmp_path}/six,{tmp_path}/four", f"folder={tmp_path}", "name=unlike"]) == 2
     assert "2 in the first alone: webshop/" in capsys.readouterr().err
     assert main([f"rescore={tmp_path}/six", "critic=outcome", f"folder={tmp_path}", "name=four"]) == 2
     assert "holds an evaluation that was played; give another name" in capsys.readouterr().err

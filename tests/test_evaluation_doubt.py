@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import permutations
 
 import numpy as np
@@ -16,7 +16,7 @@ from sage_gym.evaluation.forecasts import judge_head, scale
 from sage_gym.evaluation.risk import COVERAGES, area, best_area, risks
 from sage_gym.evaluation.temperature import at_temperature, fit_temperature
 from sage_gym.evaluation.turnwise import judge_turns
-from sage_gym.types import Trajectory
+from sage_gym.types import Trajectory, Turn
 from tests.trajectories import make_task, make_trajectory, make_turn
 
 
@@ -231,3 +231,17 @@ def test_turns_are_judged_on_one_untouched_episode_a_task() -> None:
     ]
     [only] = judge_head(played, ()).turns
     assert (only.n, only.failures) == (2, 1)
+
+
+def test_what_an_amplifier_happened_to_leave_is_not_judged_but_what_its_lot_left_is() -> None:
+    def turn(is_left: bool) -> Turn:
+        made = make_turn(p_fail=0.4)
+        return replace(made, decision=replace(made.decision, notes={"is_untouched": is_left}))
+
+    left = [make_trajectory(f"t/{i}", success=i < 2, turns=[turn(True)]) for i in range(3)]
+    exposed = [make_trajectory(f"u/{i}", success=i < 2, turns=[turn(False)]) for i in range(5)]
+    report = judge_head([*left, *exposed], ())
+    assert report.decision is not None
+    assert (report.decision.n, report.decision.left_out) == (3, 5)
+    assert report.turns[0].n == 3
+    assert "no episode was left alone" in judge_head(exposed, ()).notes[0]

@@ -80,6 +80,8 @@ def test_attempts_are_compared_by_the_rates_of_the_tasks() -> None:
     assert found.success_over_attempts.value == pytest.approx(0.25)
     assert found.score_over_attempts is not None
     assert found.score_over_attempts.value == pytest.approx(0.25)
+    assert found.paired.score_p > 0.9
+    assert found.score_p < 0.05
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,9 @@ def test_the_page_says_what_the_manifests_hold(run):
     assert f"{final.forecast.decision.auroc.value:.3f}" in words
     assert f"{final.forecast.decision.brier.uncertainty:.4f}" in words
     assert "logistic regression" in words
+    assert "Risk over coverage" in words
+    assert f"Area {final.forecast.decision.doubt.risk.area.value:.3f}" in words
+    assert "Turn by turn" in words
     assert "near duplicates" in words
     assert "shop test" in words
     assert "Re-planning" in words

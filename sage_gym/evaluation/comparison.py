@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from sage_gym.evaluation.intervals import Interval, cluster_mean
 from sage_gym.evaluation.outcomes import TaskOutcomes, check_same_tasks, pair_outcomes
 from sage_gym.evaluation.power import FEWEST_DISCORDANT, pairs_needed
-from sage_gym.evaluation.significance import PairedTest, compare, holm
+from sage_gym.evaluation.significance import PairedTest, bootstrap_p, compare, holm
 
 __all__ = ["SplitComparison", "compare_splits"]
 
@@ -30,6 +30,8 @@ class SplitComparison(BaseModel):
     """Of the first attempts."""
     mcnemar_p_holm: float
     """Adjusted over the splits."""
+    score_p: float
+    """Of the bootstrap, over all attempts."""
     score_p_holm: float
     """Adjusted over the splits."""
     success_over_attempts: Interval | None = None
@@ -70,40 +72,36 @@ def compare_splits(
     common = [split for split in of_b if split in of_a]
     for split in common:
         check_same_tasks(f"{name_a} and {name_b} on split {split!r}", of_a[split], of_b[split])
-    tests = {}
-    for split in common:
-        pairs = pair_outcomes(of_a[split], of_b[split])
-        if pairs is not None:
-            tests[split] = compare(name_a, name_b, pairs, seed=seed)
-    success, score = holm({s: t.mcnemar_p for s, t in tests.items()}), holm({s: t.score_p for s, t in tests.items()})
+    found = [_compare(split, name_a, name_b, of_a[split], of_b[split], seed) for split in common]
+    tested = {one.split: one for one in found if one is not None}
+    success = holm({split: one.paired.mcnemar_p for split, one in tested.items()})
+    score = holm({split: one.score_p for split, one in tested.items()})
     return tuple(
-        _assemble(split, test, success[split], score[split], of_a[split], of_b[split], seed)
-        for split, test in tests.items()
+        one.model_copy(update={"mcnemar_p_holm": success[split], "score_p_holm": score[split]})
+        for split, one in tested.items()
     )
 
 
-def _assemble(
-    split: str,
-    test: PairedTest,
-    success_p: float,
-    score_p: float,
-    of_a: Sequence[TaskOutcomes],
-    of_b: Sequence[TaskOutcomes],
-    seed: int,
-) -> SplitComparison:
+def _compare(
+    split: str, name_a: str, name_b: str, a: Sequence[TaskOutcomes], b: Sequence[TaskOutcomes], seed: int
+) -> SplitComparison | None:
+    """Test one split, as if it were the only one; None where infrastructure left no pair."""
+    pairs = pair_outcomes(a, b)
+    if pairs is None:
+        return None
+    test = compare(name_a, name_b, pairs, seed=seed)
     needed, shortfall = _shortfall(test)
-    is_repeated = any(len(one.successes) > 1 for one in (*of_a, *of_b))
-    success, score = _over_attempts(of_a, of_b, seed) if is_repeated else (None, None)
-    return SplitComparison(
+    found = SplitComparison(
         split=split,
         paired=test,
-        mcnemar_p_holm=success_p,
-        score_p_holm=score_p,
-        success_over_attempts=success,
-        score_over_attempts=score,
+        mcnemar_p_holm=test.mcnemar_p,
+        score_p=test.score_p,
+        score_p_holm=test.score_p,
         pairs_needed=needed,
         shortfall=shortfall,
     )
+    is_repeated = any(len(one.successes) > 1 for one in (*a, *b))
+    return found.model_copy(update=_over_attempts(a, b, seed)) if is_repeated else found
 
 
 def _shortfall(test: PairedTest) -> tuple[int | None, str]:
@@ -115,18 +113,29 @@ def _shortfall(test: PairedTest) -> tuple[int | None, str]:
     begin = f"{discordant} of {test.tasks} pairs differ"
     if discordant < FEWEST_DISCORDANT:
         begin += f", and with fewer than {FEWEST_DISCORDANT} no outcome is significant at 5 %"
-    if needed is None:
-        return None, f"{begin}; no difference was observed ({points:+.1f} points), so no number of pairs would show one"
-    return needed, f"{begin}; a difference of {points:+.1f} points would take {needed:,} pairs to be shown 4 times in 5"
+    if test.gained == test.lost:
+        return None, f"{begin}; no difference was observed, so no number of pairs would show one"
+    pairs = "more than a million" if needed is None else f"{needed:,}"
+    return needed, f"{begin}; a difference of {points:+.1f} points would take {pairs} pairs to be shown 4 times in 5"
 
 
 def _over_attempts(
-    of_a: Sequence[TaskOutcomes], of_b: Sequence[TaskOutcomes], seed: int
-) -> tuple[Interval | None, Interval | None]:
-    theirs = {one.key: one for one in of_b}
-    pairs = [(one, theirs[one.key]) for one in of_a if one.key in theirs]
-    scored = [(x, y) for x, y in pairs if x.success_rate is not None and y.success_rate is not None]
-    families = [x.family for x, _ in scored]
-    success = [(y.success_rate or 0.0) - (x.success_rate or 0.0) for x, y in scored]
-    score = [(y.mean_reward or 0.0) - (x.mean_reward or 0.0) for x, y in scored]
-    return cluster_mean(success, families, seed=seed), cluster_mean(score, families, seed=seed)
+    a: Sequence[TaskOutcomes], b: Sequence[TaskOutcomes], seed: int
+) -> dict[str, Interval | float | None]:
+    """Compare the tasks' means over all their attempts."""
+    theirs = {one.key: one for one in b}
+    rows = [
+        (one.family, other.success_rate - one.success_rate, other.mean_reward - one.mean_reward)
+        for one in a
+        if one.success_rate is not None
+        and one.mean_reward is not None
+        and (other := theirs[one.key]).success_rate is not None
+        and other.mean_reward is not None
+    ]
+    families = [family for family, _, _ in rows]
+    success, score = [success for _, success, _ in rows], [score for _, _, score in rows]
+    return {
+        "success_over_attempts": cluster_mean(success, families, seed=seed),
+        "score_over_attempts": cluster_mean(score, families, seed=seed),
+        "score_p": bootstrap_p(score, families, seed),
+    }

@@ -3,8 +3,8 @@
 The Brier score, risks and AURC get expanded percentile intervals. Calibration error and the Brier score's reliability
 and resolution are sums of squares or absolute values of noisy means, so they are too large, and a resample's larger
 still by as much again: a percentile interval of a calibrated forecaster's error would all but never hold the truth.
-They get the basic interval, which turns the percentiles over (2 x - q_high, 2 x - q_low; Davison and Hinkley 1997,
-section 5.2), from 0 on; its upper end is at least the upper percentile less what resampling added on average. An error
+They get the basic interval, which turns the percentiles over (2 x - q_high, 2 x - q_low; Davison and Hinkley 1997),
+from 0 on; its upper end is at least the upper percentile less what resampling added on average. An error
 that a calibrated forecaster would show one time in twenty has 0 inside its interval.
 """
 

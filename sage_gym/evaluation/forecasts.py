@@ -21,7 +21,7 @@ from sage_gym.evaluation.calibration import ForecastQuality, judge_forecasts
 from sage_gym.evaluation.intervals import Floats, Interval, cluster_bootstrap
 from sage_gym.evaluation.metrics import family_of
 from sage_gym.evaluation.temperature import TemperatureFit, at_temperature, fit_temperature
-from sage_gym.evaluation.turnwise import TurnQuality, judge_turns
+from sage_gym.evaluation.turnwise import TurnQuality, is_untouched, judge_turns
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Decision, Trajectory
 
@@ -82,13 +82,13 @@ class _Sample:
 
 
 def first_decisions(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Return one episode a task whose first decision can be judged: not infrastructure, not intervened upon.
+    """Return one episode a task whose first decision can be judged: one that is untouched.
 
     Of several attempts the first such one is taken; those without a turn are left out.
     """
     found: dict[str, Trajectory] = {}
     for trajectory in sorted(trajectories, key=lambda t: t.attempt):
-        if trajectory.turns and not trajectory.is_infrastructure and not trajectory.is_intervened:
+        if trajectory.turns and is_untouched(trajectory):
             found.setdefault(trajectory.task.key, trajectory)
     return [found[key] for key in sorted(found)]
 
@@ -162,7 +162,7 @@ def _reason_against(sample: _Sample) -> str:
     """Say why nothing can be said of these forecasts; empty where something can."""
     n, failures = len(sample.trajectories), sum(sample.failed)
     if n == 0:
-        return "no first decision has a forecast: the policy has no head"
+        return "no first decision can be judged: the policy has no head, or no episode was left alone"
     if failures in (0, n):
         what = "none failed" if failures == 0 else "all failed"
         return (
@@ -192,7 +192,7 @@ def _every_turn(trajectories: Sequence[Trajectory], seed: int) -> Interval | Non
     rows = [
         (not has_succeeded(t), turn.decision.p_fail, t.task.key)
         for t in trajectories
-        if not t.is_infrastructure and not t.is_intervened
+        if is_untouched(t)
         for turn in t.turns
         if turn.decision.p_fail is not None
     ]

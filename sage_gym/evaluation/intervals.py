@@ -2,7 +2,7 @@
 
 A percentile interval of few clusters is too narrow: the resamples' variance lacks a factor G / (G - 1), and a normal
 quantile stands where Student's belongs. Both are made up for in which percentiles are taken (Hesterberg, "What Teachers
-Should Know About the Bootstrap", The American Statistician 2015, section 4.2: the expanded percentile interval).
+Should Know About the Bootstrap", The American Statistician 2015: the expanded percentile interval).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Of n attempts of which c succeeded, drawing k without replacement:
 
     pass@k = 1 - C(n - c, k) / C(n, k)      Chen et al., arXiv 2107.03374, equation 1
-    pass^k = C(c, k) / C(n, k)              Yao et al., tau-bench, arXiv 2406.12045, section 3
+    pass^k = C(c, k) / C(n, k)              Yao et al., tau-bench, arXiv 2406.12045
 
 Both are unbiased for independent attempts; 1 - (1 - c/n)^k and (c/n)^k, which look alike, are not.
 """

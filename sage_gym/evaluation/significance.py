@@ -21,6 +21,7 @@ __all__ = [
     "Pairs",
     "SeedsTest",
     "across_seeds",
+    "bootstrap_p",
     "compare",
     "holm",
     "mcnemar_p",
@@ -154,7 +155,7 @@ def compare(a: str, b: str, pairs: Pairs, *, seed: int = 0, level: float = 0.95)
         success_difference=difference,
         mcnemar_p=mcnemar_p(pairs.gained, pairs.lost),
         score_difference=score_difference,
-        score_p=_bootstrap_p(score, pairs.families, seed),
+        score_p=bootstrap_p(score, pairs.families, seed),
     )
 
 
@@ -230,7 +231,8 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
     )
 
 
-def _bootstrap_p(differences: Sequence[float], families: Sequence[str], seed: int, resamples: int = 4000) -> float:
+def bootstrap_p(differences: Sequence[float], families: Sequence[str], seed: int, resamples: int = 4000) -> float:
+    """Return a mean difference's two-sided p: twice the smaller share of resamples on either side of 0, at most 1."""
     means = resampled_means(differences, families, seed, resamples)
     # one added on either side: a resampling p is never 0
     below, above = (1 + np.sum(means <= 0)) / (resamples + 1), (1 + np.sum(means >= 0)) / (resamples + 1)

@@ -99,7 +99,13 @@ def _passes(results: tuple[SplitResult, ...]) -> Table:
 
 def _recoveries(results: tuple[SplitResult, ...]) -> Table:
     table = _table(
-        "After a forced mistake", "split", "policy", "mistakes", "recovered", "turns to", "at turn: share (n)"
+        "After a forced mistake",
+        "split",
+        "policy",
+        "mistakes",
+        "recovered",
+        "turns it took",
+        "at turn: share (mistakes)",
     )
     for result in results:
         found = result.recovery
@@ -171,7 +177,7 @@ def _comparisons(title: str, comparisons: tuple[SplitComparison, ...]) -> Table:
             p_value(test.mcnemar_p),
             p_value(found.mcnemar_p_holm),
             _interval(found.score_over_attempts or test.score_difference),
-            p_value(test.score_p),
+            p_value(found.score_p),
             p_value(found.score_p_holm),
         )
     return table

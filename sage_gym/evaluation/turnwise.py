@@ -17,7 +17,7 @@ from sage_gym.evaluation.metrics import family_of
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
 
-__all__ = ["TurnQuality", "judge_turns"]
+__all__ = ["TurnQuality", "is_untouched", "judge_turns"]
 
 
 class TurnQuality(BaseModel):
@@ -37,14 +37,25 @@ class TurnQuality(BaseModel):
     """The base rate's Brier, of these very episodes, minus this one."""
 
 
+def is_untouched(trajectory: Trajectory) -> bool:
+    """Whether the episode says what the policy does alone: nothing was changed, and nothing could have been.
+
+    What an amplifier might have changed and happened to leave (`notes["is_untouched"]` is False) is a selection of
+    episodes that were going well; those that its lot left alone count.
+    """
+    if trajectory.is_infrastructure or trajectory.is_intervened:
+        return False
+    return all(turn.decision.notes.get("is_untouched") is not False for turn in trajectory.turns)
+
+
 def judge_turns(trajectories: Sequence[Trajectory], *, seed: int = 0) -> tuple[TurnQuality, ...]:
     """Judge each turn at which any decision has a forecast.
 
     Args:
-        trajectories: infrastructure failures, and episodes that were intervened upon, are left out.
+        trajectories: those that are not untouched are left out.
         seed: of the bootstrap.
     """
-    judged = [t for t in trajectories if not t.is_infrastructure and not t.is_intervened]
+    judged = [t for t in trajectories if is_untouched(t)]
     longest = max((len(t.turns) for t in judged), default=0)
     found = (_judge(judged, turn, seed) for turn in range(longest))
     return tuple(quality for quality in found if quality is not None)
