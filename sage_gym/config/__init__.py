@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from sage_gym.config.commands import BENCH, PLAY, TRAIN, Command
+from sage_gym.config.commands import BENCH, CARD, EXPORT, PLAY, TRAIN, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
+from sage_gym.config.finished import CardConfig, ExportConfig
 from sage_gym.config.guide import guide
 from sage_gym.config.reading import read, read_or_exit
 from sage_gym.config.saved import check_run, open_run, save
@@ -15,11 +16,15 @@ from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
 
 __all__ = [
     "BENCH",
+    "CARD",
+    "EXPORT",
     "PLAY",
     "TRAIN",
     "BenchConfig",
+    "CardConfig",
     "Command",
     "Component",
+    "ExportConfig",
     "PlayConfig",
     "TrainConfig",
     "check_run",

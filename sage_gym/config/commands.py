@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sage_gym.config.components import find_bench, find_environment, find_policy
+from sage_gym.config.finished import CardConfig, ExportConfig
 from sage_gym.config.sections import Section
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
 
-__all__ = ["BENCH", "PLAY", "TRAIN", "Command"]
+__all__ = ["BENCH", "CARD", "EXPORT", "PLAY", "TRAIN", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -52,4 +53,20 @@ BENCH = Command(
     "Measure an environment's speed and memory, what training costs, or what sandboxes cost.",
     {"env": find_bench, "policy": find_policy},
     ("env=webshop", "measure=training", "measure=training training.repetitions=15", "sandbox=docker"),
+)
+CARD = Command(
+    "sage_gym.card",
+    CardConfig,
+    "Make a run's data card anew from its episodes: where its trained tokens came from, and what of its training text "
+    "the benchmarks hold that are there now. Writes data_card.json and the report.",
+    {},
+    ("run=runs/demo", "run=runs/demo benchmarks=~/benchmarks"),
+)
+EXPORT = Command(
+    "sage_gym.export",
+    ExportConfig,
+    "Put a run's student and its episodes into folders that transformers, datasets and TRL read, each with its card, "
+    "ready to be pushed to a hub.",
+    {},
+    ("run=runs/demo", "run=runs/demo round=3 out=exports/demo-3", "run=runs/demo episodes=all"),
 )

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sage_gym.config.arguments import parameters
 from sage_gym.config.commands import Command
 from sage_gym.config.layers import merge, read_layers
-from sage_gym.config.listing import section_of, settings, type_text
+from sage_gym.config.listing import section_of, sections, settings, type_text
 from sage_gym.config.sections import Component, Section
 from sage_gym.config.words import SHORT_FORMS
 from sage_gym.errors import SageGymError
@@ -46,7 +46,7 @@ def _opening(command: Command[Any]) -> Iterator[str]:
     yield ""
     yield "Short forms:"
     for short, path in SHORT_FORMS.items():
-        if path.partition(".")[0] in command.model.model_fields:
+        if path.partition(".")[0] in sections(command.model):
             yield f"  {short}=… is {path}=…"
     yield ""
     yield "Examples:"

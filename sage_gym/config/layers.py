@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
 from sage_gym.config.components import environment_file
+from sage_gym.config.listing import sections
 from sage_gym.config.settings import TrainConfig
 from sage_gym.config.words import read_file, read_words
 from sage_gym.errors import UnknownNameError
@@ -46,7 +47,7 @@ def read_layers(model: type[BaseModel], words: Sequence[str], problems: list[str
         words: of the command line; `config=FILE` may come several times, later ones over earlier ones.
         problems: what cannot be read is added here.
     """
-    fields = list(model.model_fields)
+    fields = sections(model)
     files = [word.partition("=")[2] for word in words if word.startswith("config=")]
     given = read_words([word for word in words if not word.startswith("config=")], fields, problems)
     defaults = Layer("", model().model_dump(mode="json"))
@@ -85,7 +86,7 @@ def _environment_layer(model: type[BaseModel], layers: Sequence[Layer], problems
     except UnknownNameError:
         return
     if path is not None:
-        tree = read_file(path, list(TrainConfig.model_fields), problems)
+        tree = read_file(path, sections(TrainConfig), problems)
         tree["env"] = {**(tree.get("env") or {}), "name": name}
         yield Layer(str(path), tree if model is TrainConfig else {"env": tree["env"]})
 

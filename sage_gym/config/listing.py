@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-__all__ = ["Setting", "section_of", "settings", "type_text"]
+__all__ = ["Setting", "section_of", "sections", "settings", "type_text"]
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _WORDS: dict[Any, str] = {str: "text", Path: "path", type(None): "null", Any: "anything"}
@@ -44,6 +44,11 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
         if isinstance(option, type) and issubclass(option, BaseModel):
             return option
     return None
+
+
+def sections(model: type[BaseModel]) -> list[str]:
+    """Name the top-level fields that hold sections."""
+    return [name for name, field in model.model_fields.items() if section_of(field) is not None]
 
 
 def type_text(annotation: Any) -> str:

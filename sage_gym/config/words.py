@@ -38,7 +38,7 @@ def read_words(words: Sequence[str], fields: Sequence[str], problems: list[str])
 
     Args:
         words: of the command line.
-        fields: the top-level settings of the command, which decide what short forms mean.
+        fields: the command's sections, which decide what short forms mean.
         problems: what cannot be read is added here.
     """
     settings: dict[str, str] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sage_gym.evaluation.card import DataCard, read_card
 from sage_gym.evaluation.manifest import read_final, read_rounds
 from sage_gym.evaluation.report import wording
 from sage_gym.evaluation.report.page import Page, build_page
@@ -40,15 +41,15 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
     path = run_folder / "report.html"
     partial = path.with_name("report.html.partial")
     with partial.open("w", encoding="utf-8") as stream:
-        stream.write(render_report(page))
+        stream.write(render_report(page, read_card(run_folder)))
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
     return path
 
 
-def render_report(page: Page) -> str:
-    """Return the page as HTML; every text from outside is escaped."""
+def render_report(page: Page, card: DataCard | None = None) -> str:
+    """Return the page as HTML, with the run's data card; every text from outside is escaped."""
     environment = Environment(
         loader=PackageLoader("sage_gym.evaluation.report"),
         autoescape=True,
@@ -57,4 +58,4 @@ def render_report(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= wording.FILTERS
-    return environment.get_template("report.html.j2").render(page=page)
+    return environment.get_template("report.html.j2").render(page=page, card=card)
