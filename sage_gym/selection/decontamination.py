@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from sage_gym.selection.library import SIZES, HeldOut, Library
 from sage_gym.selection.likeness import Kind
 from sage_gym.selection.matching import Match, Survey, find_matches
-from sage_gym.selection.passages import PARTS, passages_of
+from sage_gym.selection.passages import PARTS, Part, passages_of
 from sage_gym.selection.settings import Decontamination
 from sage_gym.selection.specimens import describe, specimen_of
 from sage_gym.selection.verdicts import Overlap
@@ -34,8 +35,8 @@ def find_contamination(
 ) -> Contamination:
     """Compare each trajectory's text with each source; see `sage_gym.selection.likeness` for what counts as overlap.
 
-    The parts that the rule names decide. What overlaps in the other parts alone is counted apart, where the source is a
-    benchmark or another environment: an environment's own pages are no secret of its held-out tasks.
+    The parts that the rule names decide. What overlaps in the other parts alone is counted apart. An environment's own
+    held-out tasks are compared with instructions alone: pages, and decisions that quote an instruction, say no more.
 
     Args:
         trajectories: what is trained on.
@@ -48,11 +49,18 @@ def find_contamination(
     keys = list(dict.fromkeys(t.task.key for t in trajectories))
     numbers = {key: number for number, key in enumerate(keys)}
     tasks = [numbers[t.task.key] for t in trajectories]
-    trained = passages_of(trajectories, rule.parts)
-    survey = Survey.of(trained, tasks, library, rule)
-    hits = _Hits(trajectories, library, find_matches(trained, library, rule, survey.common))
-    read = passages_of(trajectories, [part for part in PARTS if part not in rule.parts])
-    context = _Hits(trajectories, library, find_matches(read, library, rule, survey.common))
+    survey = Survey.of(passages_of(trajectories, rule.parts), tasks, library, rule)
+    environments = {t.task.environment for t in trajectories}
+    shelves = range(len(library))
+    others = [shelf for shelf in shelves if library.shelves[shelf].source.environment not in environments]
+    own = [shelf for shelf in shelves if shelf not in others]
+
+    def matches(parts: Sequence[Part], shelves: Sequence[int]) -> Iterator[Match]:
+        return find_matches(passages_of(trajectories, parts), library, rule, survey.common, shelves)
+
+    in_own = matches([part for part in rule.parts if part == "instruction"], own)
+    hits = _Hits(trajectories, library, chain(matches(rule.parts, others), in_own))
+    context = _Hits(trajectories, library, matches([part for part in PARTS if part not in rule.parts], others))
     sharing = {key: len(found) for key, found in survey.sharing.items()}
     return Contamination(
         hits.dropped(),

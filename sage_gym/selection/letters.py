@@ -40,6 +40,7 @@ class Letters:
         codes: of the letters and digits, one text after the other.
         bounds: where each text begins in `codes`, and where the last one ends.
         starts: where each word begins in `codes`.
+        word_ends: where each word ends in `codes`.
         owners: which text each word is of.
     """
 
@@ -57,6 +58,8 @@ class Letters:
         self.bounds: Places = counts[np.concatenate([[0], ends]).astype(np.int64)].astype(np.int64)
         self.starts: Places = np.flatnonzero(begins[kept])
         self.owners: Places = np.searchsorted(self.bounds, self.starts, side="right") - 1
+        self.word_ends: Places = np.minimum(np.append(self.starts[1:], len(self.codes)), self.bounds[self.owners + 1])
+        self._firsts = np.searchsorted(self.owners, np.arange(len(parts) + 1))
         self._sums, self._inverses = _sums(self.codes)
 
     def __len__(self) -> int:
@@ -71,13 +74,7 @@ class Letters:
     @property
     def word_counts(self) -> Places:
         """Words of each text."""
-        return np.bincount(self.owners, minlength=len(self))
-
-    @property
-    def word_ends(self) -> Places:
-        """Where each word ends in `codes`."""
-        ends = np.append(self.starts[1:], len(self.codes))
-        return np.minimum(ends, self.bounds[self.owners + 1])
+        return np.diff(self._firsts)
 
     def fingerprints(self, begins: Places, ends: Places) -> Fingerprints:
         """Return the fingerprints of pieces of the stream."""
@@ -102,7 +99,7 @@ class Letters:
 
     def words(self, text: int) -> tuple[Places, Places]:
         """Return where the words of a text begin and end, counted from the text's own beginning."""
-        own = slice(*np.searchsorted(self.owners, [text, text + 1]))
+        own = slice(self._firsts[text], self._firsts[text + 1])
         return self.starts[own] - self.bounds[text], self.word_ends[own] - self.bounds[text]
 
     def of(self, text: int) -> NDArray[np.uint32]:

@@ -77,6 +77,11 @@ class Candidate:
     counts: Places
 
 
+Seeds = tuple[Fingerprints, NDArray[np.int32], NDArray[np.int32]]
+"""Of some texts: each seed's fingerprint, the text's number, and the place in the text, in letters."""
+NO_SEEDS: Seeds = (np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
 class Shelf:
     """One source's texts, each once.
 
@@ -100,7 +105,7 @@ class Shelf:
         self.digest = digest.hexdigest()
         self._ngrams: dict[int, Fingerprints] = {}
 
-    def read(self, seeds: list[tuple[Fingerprints, Places, Places]], wholes: list[Fingerprints]) -> None:
+    def read(self, seeds: list[Seeds], wholes: list[Fingerprints]) -> None:
         """Add the texts' seeds (fingerprint, text, place in it) and the texts' own fingerprints to these."""
         grams: dict[int, list[Fingerprints]] = {n: [] for n in SIZES}
         first = self.first
@@ -111,7 +116,8 @@ class Shelf:
             is_long = (letters.word_counts >= LEAST_WORDS) & (letters.sizes >= LEAST_LETTERS)
             self.short += int((~is_long).sum())
             kept = is_long[own]
-            seeds.append((found[kept], own[kept] + first, (places - letters.bounds[own])[kept]))
+            place = (places - letters.bounds[own])[kept].astype(np.int32)
+            seeds.append((found[kept], (own[kept] + first).astype(np.int32), place))
             wholes.append(letters.wholes())
             for n, runs in grams.items():
                 runs.append(np.unique(letters.ngrams(n)[1]))
@@ -166,9 +172,9 @@ class Library:
         """Give each training text with each held-out text that has the same letters."""
         yield from self._indexed.equal(queries)
 
-    def candidates(self, queries: Letters) -> Iterator[Candidate]:
-        """Give what may be alike, training text by training text."""
-        yield from self._indexed.candidates(queries)
+    def candidates(self, queries: Letters, shelves: Sequence[int]) -> Iterator[Candidate]:
+        """Give what may be alike, training text by training text, on these shelves."""
+        yield from self._indexed.candidates(queries, shelves)
 
     @property
     def _indexed(self) -> _Index:
@@ -182,7 +188,7 @@ class _Index:
 
     def __init__(self, sources: Sequence[HeldOut]) -> None:
         shelves, first = [], 0
-        seeds: list[tuple[Fingerprints, Places, Places]] = []
+        seeds: list[Seeds] = []
         wholes: list[Fingerprints] = []
         for source in sources:
             shelf = Shelf(source, first)
@@ -196,12 +202,10 @@ class _Index:
         self._whole_order = np.argsort(every, kind="stable")
         self._wholes = every[self._whole_order]
 
-    def _order_seeds(self, seeds: Sequence[tuple[Fingerprints, Places, Places]]) -> None:
-        found = _joined([part[0] for part in seeds])
+    def _order_seeds(self, seeds: Sequence[Seeds]) -> None:
+        found, texts, places = (np.concatenate(column) for column in zip(NO_SEEDS, *seeds, strict=True))
         order = np.argsort(found, kind="stable")
-        found = found[order]
-        texts = np.concatenate([part[1] for part in seeds] or [np.zeros(0, np.int64)])[order]
-        places = np.concatenate([part[2] for part in seeds] or [np.zeros(0, np.int64)])[order]
+        found, texts, places = found[order], texts[order], places[order]
         is_first = np.ones(len(found), dtype=bool)
         is_first[1:] = found[1:] != found[:-1]
         is_other = is_first.copy()
@@ -210,7 +214,7 @@ class _Index:
         counts = np.bincount(group, weights=is_other)[group] if len(group) else np.zeros(0)
         kept = counts <= MOST_TEXTS
         self._seeds, self._counts = found[kept], counts[kept].astype(np.int32)
-        self._texts, self._places = texts[kept].astype(np.int32), places[kept].astype(np.int32)
+        self._texts, self._places = texts[kept], places[kept]
         self._seed_counts = np.bincount(texts)
         self._is_there = np.zeros(1 << BITS, dtype=bool)
         self._is_there[self._seeds >> np.uint64(64 - BITS)] = True
@@ -223,7 +227,7 @@ class _Index:
             for text in self._whole_order[start:end]:
                 yield int(query), int(text)
 
-    def candidates(self, queries: Letters) -> Iterator[Candidate]:
+    def candidates(self, queries: Letters, shelves: Sequence[int]) -> Iterator[Candidate]:
         places, found = queries.windows(SEED)
         is_likely = self._is_there[found >> np.uint64(64 - BITS)]
         places, found = places[is_likely], found[is_likely]
@@ -231,6 +235,10 @@ class _Index:
         times = ends - starts
         at = np.repeat(places, times)
         seeds = np.repeat(starts, times) + np.arange(len(at)) - np.repeat(np.cumsum(times) - times, times)
+        if len(shelves) < len(self.shelves):
+            of = np.searchsorted(self.firsts, self._texts[seeds], side="right") - 1
+            is_asked = np.isin(of, shelves)
+            at, seeds = at[is_asked], seeds[is_asked]
         query = np.searchsorted(queries.bounds, at, side="right") - 1
         text, place = self._texts[seeds].astype(np.int64), self._places[seeds].astype(np.int64)
         shift = at - queries.bounds[query] - place

@@ -32,10 +32,14 @@ NEARLY = 0.95
 INSIDE_WORDS, INSIDE_LETTERS = 4, 16
 """A training text of less may stand in a held-out one by chance."""
 RARE, MOST_RARE = 10.0, 5.0
-EVIDENCE_PER_WORD = 8.0
-"""A run has to have this evidence for each of `n` words but the first: 56 for eight, whose letters are about 35."""
+EVIDENCE_PER_WORD = 7.0
+"""A run has to have this evidence for each of `n` words but the first: 49 for eight, whose letters are about 35."""
+NEAR_SEEDS = 0.2
+"""Of a held-out text's seeds; one word in ten replaced leaves 0.6 of them on average."""
 SIMILAR_WORDS = 8
-SIMILAR_RARITY = 1.0
+"""A held-out text of fewer is recognised by most of its words only where these are most of the training text's too."""
+LEAST_RARITY = 1.0
+"""As of one seed that no other held-out text has, or two that two have each."""
 MOST_SHIFTS = 12
 
 
@@ -106,7 +110,7 @@ def compare(
         found = letters + RARE * min(MOST_RARE, _rarity(candidate, run))
         if found > evidence:
             words, evidence, longest = int(is_inside.sum()), found, run
-    in_order = _in_order(candidate, queries, text)
+    in_order = _in_order(candidate, queries, text) if _may_be_near(candidate, begins, len(other)) else 0
     return Likeness(
         query=candidate.query,
         text=candidate.text,
@@ -135,7 +139,7 @@ def judge(found: Likeness, n: int, near_duplicate: float) -> Kind | None:
         near_duplicate: share of the words.
     """
     is_long = found.text_words >= LEAST_WORDS and found.text_letters >= LEAST_LETTERS
-    if is_long and found.of_text >= NEARLY and found.rarity >= SIMILAR_RARITY:
+    if is_long and found.of_text >= NEARLY and found.rarity >= LEAST_RARITY:
         return "whole"
     if found.of_query >= NEARLY and found.query_words >= INSIDE_WORDS and found.query_letters >= INSIDE_LETTERS:
         return "inside"
@@ -149,7 +153,13 @@ def judge(found: Likeness, n: int, near_duplicate: float) -> Kind | None:
 def _is_telling(found: Likeness, near_duplicate: float) -> bool:
     """Whether a near-duplicate's words are most of the training text's as well, or enough of them, and rare ones."""
     is_all = found.in_order >= max(LEAST_WORDS, near_duplicate * found.query_words)
-    return is_all or (found.text_words >= SIMILAR_WORDS and found.rarity >= 3 * SIMILAR_RARITY)
+    return is_all or (found.text_words >= SIMILAR_WORDS and found.rarity >= LEAST_RARITY)
+
+
+def _may_be_near(candidate: Candidate, begins: Places, size: int) -> bool:
+    """Whether enough of the held-out text's seeds are there for most of its words to be."""
+    seeds = int((begins + SEED <= size).sum())
+    return len(np.unique(candidate.places)) >= NEAR_SEEDS * seeds
 
 
 def _runs(candidate: Candidate, own: NDArray[np.uint32], other: NDArray[np.uint32]) -> Iterator[_Run]:

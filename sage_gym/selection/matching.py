@@ -16,7 +16,7 @@ from sage_gym.selection.settings import Decontamination
 
 __all__ = ["Match", "Survey", "find_matches"]
 
-SAME_WORDS, SAME_LETTERS = 3, 10
+SAME_WORDS, SAME_LETTERS = 3, 8
 """Instructions of less may be the same by chance."""
 LEAST_COMMON = 4
 """An n-gram of so few training tasks is none that many have, however few tasks there are."""
@@ -67,7 +67,11 @@ class Survey:
 
 
 def find_matches(
-    passages: Sequence[Passage], library: Library, rule: Decontamination, common: Fingerprints
+    passages: Sequence[Passage],
+    library: Library,
+    rule: Decontamination,
+    common: Fingerprints,
+    shelves: Sequence[int] | None = None,
 ) -> Iterator[Match]:
     """Give every passage with each held-out text that it repeats.
 
@@ -76,17 +80,20 @@ def find_matches(
         library: what they are held against.
         rule: says from when on a text is repeated.
         common: n-grams that say nothing, in order.
+        shelves: of the library, by number; None is all of them.
     """
+    asked = list(range(len(library))) if shelves is None else list(shelves)
     for chunk in in_chunks(passages):
         letters = Letters([passage.text for passage in chunk])
         same = set()
         is_long = (letters.word_counts >= SAME_WORDS) & (letters.sizes >= SAME_LETTERS)
         for query, text in library.equal(letters):
-            if chunk[query].part == "instruction" and is_long[query]:
+            shelf = library.shelf_of(text)
+            if shelf in asked and chunk[query].part == "instruction" and is_long[query]:
                 same.add((query, text))
-                yield Match(chunk[query], library.shelf_of(text), text, "same", None)
+                yield Match(chunk[query], shelf, text, "same", None)
         are_common = _stretches(letters, common, rule.n)
-        for candidate in library.candidates(letters):
+        for candidate in library.candidates(letters, asked):
             if (candidate.query, candidate.text) in same:
                 continue
             found = compare(candidate, letters, library.letters(candidate.text), rule.n, are_common(candidate.query))
