@@ -34,7 +34,7 @@ def export(config: ExportConfig, console: Console) -> Exported:
     logging.disable_progress_bar()
     folder = find_run_folder(config.run)
     run = FinishedRun.open(folder, config.round)
-    out = config.out or EXPORTS / f"{run.name}-round{run.number}"
+    out = config.out.expanduser() if config.out else EXPORTS / f"{run.name}-round{run.number}"
     done = export_run(run, out, config.episodes, console.print)
     console.print(f"model: {done.model}")
     if done.dataset is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sage_gym import card as card_command
 from sage_gym.config import TrainConfig
 from sage_gym.distill.recounting import recount
 from sage_gym.distill.stages import Material, StageResult, make_optimizer, take_stages
@@ -23,6 +24,7 @@ from sage_gym.selection.verdicts import Overlap, Specimen
 from sage_gym.types import Group, Origin
 from tests.nano_toys import play, tiny_student
 from tests.scripted_student import scripted_loop
+from tests.test_export import a_run
 from tests.test_report import HOSTILE, Page
 from tests.trajectories import make_task, make_trajectory, make_turn
 
@@ -338,3 +340,22 @@ def test_a_report_without_a_card_says_how_to_make_one(tmp_path: Path) -> None:
     (loop.folder / CARD_FILE).unlink()
     page = Page(write_report(loop.folder).read_text(encoding="utf-8"))
     assert "python -m sage_gym.card run= doors" in page.words().replace("run=doors", "run= doors")
+
+
+def test_the_command_makes_a_card_against_other_benchmarks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = a_run(tmp_path / "runs" / "demo", is_tested=False)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "shoes.txt").write_text("Find me red shoes, number 3!")
+    assert card_command.main(["run=demo", "benchmarks=mine"]) == 0
+    told = capsys.readouterr().err
+    assert "demo: 24 trained tokens of 6 episodes" in told
+    assert "shoes.txt: 1 of 6 tasks overlap (0 episodes left out, 1 reported)" in told
+    card = read_card(run)
+    assert card is not None
+    assert [row.source for row in card.held_out] == ["shoes.txt", "webshop select", "webshop test"]
+    assert "shoes.txt" in (run / "report.html").read_text()
+    assert card_command.main(["run=demi"]) == 2
+    assert "no run named 'demi'; did you mean 'demo'?" in capsys.readouterr().err

@@ -61,8 +61,7 @@ def write_round(folder: Path, number: int, collected: Sequence[Trajectory], *, i
             journal.append(0, list(episodes))
     weights = sorted((place / "checkpoint" / "student").glob("*.safetensors"))
     tokens = [(t.id, {0: 4}) for t in collected]
-    rivals = {role: ("round 0", [replace(t, success=False) for t in played]) for role in ("incumbent", "best")}
-    won = played if is_promoted else [replace(t, success=False) for t in played]
+    rivals = dict.fromkeys(("incumbent", "best"), (f"round {number - 1}", played))
     manifest = account_for_round(
         run=folder.name,
         number=number,
@@ -70,7 +69,7 @@ def write_round(folder: Path, number: int, collected: Sequence[Trajectory], *, i
         policy="tiny",
         select=played,
         collected=collected,
-        promotion=promote((f"round {number}", won), rivals) if number else None,
+        promotion=promote((f"round {number}", played), rivals) if number else None,
         composition=compose(
             collected, Contamination(), Decontamination(), is_dropping=True,
             sources=count_sources("distil", {t.id: t for t in collected}, tokens),
@@ -78,10 +77,9 @@ def write_round(folder: Path, number: int, collected: Sequence[Trajectory], *, i
         files={path.relative_to(folder).as_posix(): hash_file(path) for path in weights},
         tokens_trained=4 * len(collected),
     )  # fmt: skip
-    if number and not is_promoted:
-        assert manifest.promotion is not None
-        refused = manifest.promotion.model_copy(update={"promoted": False})
-        manifest = manifest.model_copy(update={"promotion": refused})
+    if manifest.promotion is not None:  # two tasks prove nothing, either way
+        decided = manifest.promotion.model_copy(update={"promoted": is_promoted})
+        manifest = manifest.model_copy(update={"promotion": decided})
     write_manifest(round_path(folder, number), manifest)
 
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 
 from sage_gym.selection.letters import Letters, Places
-from sage_gym.selection.library import LEAST_LETTERS, LEAST_WORDS, SEED, Candidate
+from sage_gym.selection.library import LEAST_LETTERS, LEAST_WORDS
+from sage_gym.selection.seeds import NEAR_SHARE, SEED, Candidate
 
 __all__ = ["Kind", "Likeness", "compare", "judge"]
 
@@ -34,8 +35,6 @@ INSIDE_WORDS, INSIDE_LETTERS = 4, 16
 RARE, MOST_RARE = 10.0, 5.0
 EVIDENCE_PER_WORD = 7.0
 """A run has to have this evidence for each of `n` words but the first: 49 for eight, whose letters are about 35."""
-NEAR_SEEDS = 0.2
-"""Of a held-out text's seeds; one word in ten replaced leaves 0.6 of them on average."""
 SIMILAR_WORDS = 8
 """A held-out text of fewer is recognised by most of its words only where these are most of the training text's too."""
 LEAST_RARITY = 1.0
@@ -110,7 +109,7 @@ def compare(
         found = letters + RARE * min(MOST_RARE, _rarity(candidate, run))
         if found > evidence:
             words, evidence, longest = int(is_inside.sum()), found, run
-    in_order = _in_order(candidate, queries, text) if _may_be_near(candidate, begins, len(other)) else 0
+    in_order = _in_order(candidate, queries, text) if candidate.share >= NEAR_SHARE else 0
     return Likeness(
         query=candidate.query,
         text=candidate.text,
@@ -154,12 +153,6 @@ def _is_telling(found: Likeness, near_duplicate: float) -> bool:
     """Whether a near-duplicate's words are most of the training text's as well, or enough of them, and rare ones."""
     is_all = found.in_order >= max(LEAST_WORDS, near_duplicate * found.query_words)
     return is_all or (found.text_words >= SIMILAR_WORDS and found.rarity >= LEAST_RARITY)
-
-
-def _may_be_near(candidate: Candidate, begins: Places, size: int) -> bool:
-    """Whether enough of the held-out text's seeds are there for most of its words to be."""
-    seeds = int((begins + SEED <= size).sum())
-    return len(np.unique(candidate.places)) >= NEAR_SEEDS * seeds
 
 
 def _runs(candidate: Candidate, own: NDArray[np.uint32], other: NDArray[np.uint32]) -> Iterator[_Run]:

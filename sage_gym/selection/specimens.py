@@ -29,7 +29,7 @@ def specimen_of(match: Match, library: Library, task: str) -> Specimen:
     """Show both texts, around what they share."""
     found, training = match.likeness, match.passage.text
     held_out = library.text(match.text)
-    shared = 0 if found is None else max(found.words, found.in_order)
+    shared, of = _shared(match, library)
     if found is not None and len(training) > LONGEST and found.end:
         middle = _place(training, (found.begin + found.end) // 2)
         start = max(0, min(middle - LONGEST // 2, len(training) - LONGEST))
@@ -40,9 +40,19 @@ def specimen_of(match: Match, library: Library, task: str) -> Specimen:
         task=task,
         training=_cut(training, LONGEST),
         held_out=_cut(held_out, LONGEST),
-        words=shared or len(held_out.split()),
-        share=1.0 if found is None else found.of_words,
+        words=shared,
+        share=shared / of,
     )
+
+
+def _shared(match: Match, library: Library) -> tuple[int, int]:
+    """Return how many words the two have in common, and how many the held-out text has."""
+    found = match.likeness
+    if found is None:
+        count = int(library.letters(match.text).word_counts[0])
+        return count, count
+    shared = {"inside": found.query_words, "whole": found.text_words, "words": found.in_order, "run": found.words}
+    return min(shared[match.kind], found.text_words), found.text_words
 
 
 def _cut(text: str, most: int) -> str:
