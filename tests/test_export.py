@@ -242,7 +242,9 @@ def test_the_data_sets_card_counts_what_is_in_and_what_is_not(exported: Path) ->
 
 def test_failures_come_along_where_they_are_asked_for_and_benchmarks_text_never_does(tmp_path: Path) -> None:
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "shoes.txt").write_text("Find me RED shoes, number 3!")
+    (tmp_path / "benchmarks" / "shoes.txt").write_text(
+        "Find me RED shoes, number 3, and bring them to the old house by the river before night falls."
+    )
     run = a_run(tmp_path / "demo", benchmarks=tmp_path / "benchmarks")
     done = export(ExportConfig(run=run, out=tmp_path / "out", episodes="all"), QUIET)
     assert (done.counts.episodes, done.counts.overlapping, done.counts.failed) == (5, 1, 0)
@@ -303,7 +305,7 @@ def test_a_run_that_is_not_there_is_named_with_its_nearest(
     monkeypatch.chdir(tmp_path)
     a_run(tmp_path / "runs" / "demo")
     assert main(["run=demi"]) == 2
-    assert "no run named 'demi'; did you mean 'demo'? known: demo" in capsys.readouterr().err
+    assert "no run named 'demi'; did you mean 'demo'?; known: demo" in capsys.readouterr().err
     assert main([]) == 2
     assert (
         "run: expected a run's folder, for example run=runs/demo, got none; there are demo" in capsys.readouterr().err

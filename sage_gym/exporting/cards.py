@@ -62,7 +62,8 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _model_front(run: FinishedRun) -> str:
-    results = [_result(run, test) for test in run.final.tests if test.after.success] if _tested(run) else []
+    tests = run.final.tests if run.final is not None and run.is_tested else ()
+    results = [_result(run, test) for test in tests if test.after.success]
     data = ModelCardData(
         language="en",
         license="apache-2.0" if _is_nano(run) else None,
@@ -74,10 +75,6 @@ def _model_front(run: FinishedRun) -> str:
         eval_results=results or None,
     )
     return str(data.to_yaml())
-
-
-def _tested(run: FinishedRun) -> bool:
-    return run.is_tested and run.final is not None
 
 
 def _result(run: FinishedRun, test: TestResult) -> EvalResult:
@@ -95,7 +92,7 @@ def _result(run: FinishedRun, test: TestResult) -> EvalResult:
 
 
 def _dataset_front(counts: DatasetCounts) -> str:
-    files = [
+    files: list[dict[str, Any]] = [
         {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}]} for name in SCHEMAS
     ]
     files[0]["default"] = True

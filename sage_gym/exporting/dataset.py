@@ -79,7 +79,7 @@ def put_dataset(run: FinishedRun, folder: Path, tokenizer: Any, *, only_successe
         for episodes in _episodes(run, counts, only_successes):
             spoken = (conversation(one, is_compact=is_compact) for one in episodes)
             fed = [(one, decision) for one in episodes for decision in decisions(one)]
-            rows = {
+            rows: dict[str, list[Mapping[str, Any]]] = {
                 "conversational": [row for row in spoken if row is not None],
                 "prompt_completion": [_text_row(one, decision, tokenizer, counts) for one, decision in fed],
                 "tokens": [_token_row(one, decision) for one, decision in fed],

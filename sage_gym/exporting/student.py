@@ -20,6 +20,7 @@ __all__ = ["put_student"]
 ADAPTER_FILE = "adapter_config.json"
 PROBE = "Find me a red shoe, size 9 (men's), price lower than 40.50 dollars — naïve test: a_b\n x=3."
 WHOLE = ("config.json", "tokenizer_config.json")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def put_student(run: FinishedRun, folder: Path) -> bool:
@@ -58,6 +59,8 @@ def _check_files(run: FinishedRun) -> None:
     missing = [path for path in (*own, *(run.student / name for name in WHOLE if not is_adapter)) if not path.is_file()]
     if missing:
         raise CheckpointError(f"{missing[0]}: expected a file of the student, got none; the checkpoint is damaged")
+    if not any((run.student / name).is_file() for name in TOKENIZERS):
+        raise CheckpointError(f"{run.student}: expected a tokenizer's file, got none of {', '.join(TOKENIZERS)}")
     for path, digest in own.items():
         found = hash_file(path)
         if found != digest:

@@ -28,8 +28,8 @@ __all__ = ["Kind", "Likeness", "compare", "judge"]
 
 Kind = Literal["same", "inside", "whole", "run", "words"]
 
-NEARLY = 0.95
-"""Of letters, from when on a text stands in another one; what is left is too short for a seed."""
+NEARLY = 0.98
+"""Of letters, from when on a text stands in another: a letter may differ in a long text, no number in a short one."""
 INSIDE_WORDS, INSIDE_LETTERS = 4, 16
 """A training text of less may stand in a held-out one by chance."""
 RARE, MOST_RARE = 10.0, 5.0
