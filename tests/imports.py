@@ -14,7 +14,7 @@ CONTRACTS = tuple(
 )
 OPEN_TO_ALL = (*CONTRACTS, "sage_gym.sandbox", "sage_gym.blockwise")
 COMMANDS = tuple(
-    f"sage_gym.{name}" for name in ("train", "evaluate", "ablate", "explain", "export", "view", "play", "bench")
+    f"sage_gym.{name}" for name in ("train", "evaluate", "ablate", "card", "explain", "export", "view", "play", "bench")
 )
 HEAVY = (
     "torch",

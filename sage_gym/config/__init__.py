@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from sage_gym.config.commands import BENCH, EVALUATE, PLAY, TRAIN, VIEW, Command
+from sage_gym.config.commands import BENCH, CARD, EVALUATE, EXPORT, PLAY, TRAIN, VIEW, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
 from sage_gym.config.evaluation import EvaluateConfig
+from sage_gym.config.finished import CardConfig, ExportConfig
 from sage_gym.config.guide import guide
 from sage_gym.config.reading import read, read_or_exit
 from sage_gym.config.saved import check_run, open_evaluation, open_run, save
@@ -16,14 +17,18 @@ from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewC
 
 __all__ = [
     "BENCH",
+    "CARD",
     "EVALUATE",
+    "EXPORT",
     "PLAY",
     "TRAIN",
     "VIEW",
     "BenchConfig",
+    "CardConfig",
     "Command",
     "Component",
     "EvaluateConfig",
+    "ExportConfig",
     "PlayConfig",
     "TrainConfig",
     "ViewConfig",

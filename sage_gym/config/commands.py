@@ -8,10 +8,11 @@ from typing import Any, Generic, TypeVar
 
 from sage_gym.config.components import find_bench, find_critic, find_environment, find_policy
 from sage_gym.config.evaluation import EvaluateConfig
+from sage_gym.config.finished import CardConfig, ExportConfig
 from sage_gym.config.sections import Section
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
-__all__ = ["BENCH", "EVALUATE", "PLAY", "TRAIN", "VIEW", "Command"]
+__all__ = ["BENCH", "CARD", "EVALUATE", "EXPORT", "PLAY", "TRAIN", "VIEW", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -77,4 +78,20 @@ VIEW = Command(
     "some; without any, all runs in runs.",
     {},
     ("runs/demo", "runs", "runs/demo runs/other port=8800", "runs/demo browser=true"),
+)
+CARD = Command(
+    "sage_gym.card",
+    CardConfig,
+    "Make a run's data card anew from its episodes: where its trained tokens came from, and what of its training text "
+    "the benchmarks hold that are there now. Writes data_card.json and the report.",
+    {},
+    ("run=runs/demo", "run=runs/demo benchmarks=~/benchmarks"),
+)
+EXPORT = Command(
+    "sage_gym.export",
+    ExportConfig,
+    "Put a run's student and its episodes into folders that transformers, datasets and TRL read, each with its card, "
+    "ready to be pushed to a hub.",
+    {},
+    ("run=runs/demo", "run=runs/demo round=3 out=exports/demo-3", "run=runs/demo episodes=all"),
 )

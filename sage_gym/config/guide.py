@@ -45,11 +45,11 @@ def _opening(command: Command[Any]) -> Iterator[str]:
         WIDTH,
     )
     yield ""
-    yield "Short forms:"
-    for short, path in SHORT_FORMS.items():
-        if path.partition(".")[0] in sections(command.model):
-            yield f"  {short}=… is {path}=…"
-    yield ""
+    known = [(short, path) for short, path in SHORT_FORMS.items() if path.partition(".")[0] in sections(command.model)]
+    if known:
+        yield "Short forms:"
+        yield from (f"  {short}=… is {path}=…" for short, path in known)
+        yield ""
     yield "Examples:"
     for example in command.examples:
         yield f"  python -m {command.module} {example}"

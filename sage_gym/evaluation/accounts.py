@@ -12,6 +12,7 @@ from sage_gym.evaluation.pilot import Pilot
 from sage_gym.evaluation.promotion import Promotion
 from sage_gym.evaluation.samples import choose_samples
 from sage_gym.evaluation.significance import compare, holm, pair
+from sage_gym.evaluation.sources import Composition
 from sage_gym.selection.verdicts import Selection
 from sage_gym.types import Trajectory
 
@@ -30,6 +31,7 @@ def account_for_round(
     select: Sequence[Trajectory],
     collected: Sequence[Trajectory] = (),
     selection: Selection | None = None,
+    composition: Composition | None = None,
     promotion: Promotion | None = None,
     pilot: Pilot | None = None,
     forecast: ForecastReport | None = None,
@@ -51,6 +53,7 @@ def account_for_round(
         select: its episodes on the select split.
         collected: the episodes collected for training.
         selection: what was kept of them.
+        composition: of what was trained on.
         promotion: its decision; none for round 0.
         pilot: of re-planning, where one was run.
         forecast: of the head on the select split.
@@ -80,6 +83,7 @@ def account_for_round(
         collected=measure(collected) if collected else None,
         select=measure(select) if select else None,
         selection=selection.record() if selection is not None else None,
+        composition=composition,
         promotion=promotion,
         pilot=pilot,
         forecast=forecast,

@@ -20,6 +20,7 @@ from sage_gym.evaluation.pilot import Pilot
 from sage_gym.evaluation.promotion import Promotion
 from sage_gym.evaluation.samples import TrajectorySample
 from sage_gym.evaluation.significance import PairedTest, Pairs
+from sage_gym.evaluation.sources import Composition
 from sage_gym.selection.verdicts import SelectionRecord
 from sage_gym.types import Task
 
@@ -74,6 +75,8 @@ class RoundManifest(_Record):
     select: Metrics | None = None
     """Of the student alone on the select split, after the round's training."""
     selection: SelectionRecord | None = None
+    composition: Composition | None = None
+    """Of the training text: sources, and overlap with held-out text."""
     promotion: Promotion | None = None
     pilot: Pilot | None = None
     forecast: ForecastReport | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sage_gym.evaluation.report.writing import render, write_whole
 
 if TYPE_CHECKING:
+    from sage_gym.evaluation.card import DataCard
     from sage_gym.evaluation.report.page import Page
 
 __all__ = ["render_report", "write_report"]
@@ -24,6 +25,7 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
         ValueError: no round has been finished, or a manifest is damaged.
     """
     # scipy and scikit-learn take seconds to load, and the viewer shares this package's words and charts
+    from sage_gym.evaluation.card import read_card
     from sage_gym.evaluation.manifest import read_final, read_rounds
     from sage_gym.evaluation.report.page import build_page
 
@@ -40,9 +42,9 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
         yardstick_rounds=read_rounds(chosen) if chosen else [],
         yardstick_final=read_final(chosen) if chosen else None,
     )
-    return write_whole(run_folder / "report.html", render_report(page))
+    return write_whole(run_folder / "report.html", render_report(page, read_card(run_folder)))
 
 
-def render_report(page: Page) -> str:
-    """Return the page as HTML; every text from outside is escaped."""
-    return render("report.html.j2", page)
+def render_report(page: Page, card: DataCard | None = None) -> str:
+    """Return the page as HTML, with the run's data card; every text from outside is escaped."""
+    return render("report.html.j2", page, card=card)

@@ -12,8 +12,8 @@ from sage_gym.evaluation.report import wording
 __all__ = ["render", "write_whole"]
 
 
-def render(template: str, page: object) -> str:
-    """Return a page as HTML; every text from outside is escaped."""
+def render(template: str, page: object, **more: object) -> str:
+    """Return a page as HTML, with what else its template asks for; every text from outside is escaped."""
     environment = Environment(
         loader=PackageLoader("sage_gym.evaluation.report"),
         autoescape=True,
@@ -22,7 +22,7 @@ def render(template: str, page: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= wording.FILTERS
-    return environment.get_template(template).render(page=page)
+    return environment.get_template(template).render(page=page, **more)
 
 
 def write_whole(path: Path, text: str) -> Path:
