@@ -43,11 +43,11 @@ def _opening(command: Command[Any]) -> Iterator[str]:
         "that is wrong is reported at once, before anything starts.",
         WIDTH,
     )
-    yield ""
-    yield "Short forms:"
-    for short, path in SHORT_FORMS.items():
-        if path.partition(".")[0] in command.model.model_fields:
-            yield f"  {short}=… is {path}=…"
+    shorts = [(short, p) for short, p in SHORT_FORMS.items() if p.partition(".")[0] in command.model.model_fields]
+    if shorts:
+        yield ""
+        yield "Short forms:"
+        yield from (f"  {short}=… is {path}=…" for short, path in shorts)
     yield ""
     yield "Examples:"
     for example in command.examples:
