@@ -39,6 +39,7 @@ def main(words: list[str] | None = None) -> int:
     runs, problems = find_runs(config.runs)
     if problems:
         print("\n".join(problems), file=sys.stderr)
+        print("\nname a run: python -m sage_gym.view runs/NAME; --help lists every setting", file=sys.stderr)
         return 2
     _log_harmlessly(neutralise)
     with Library(runs, Cache(cache_folder()) if config.cache else None) as library:

@@ -7,6 +7,7 @@ nothing is kept and a round has its table, that stands in until its journal has 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,8 @@ LOOK_AGAIN_S = 2.0
 """How old what is known of the folders may be when a page is asked for."""
 SHOW_EVERY_S = 0.5
 """How often what has been read is shown while there is more to read."""
-READERS = 3
+READERS = max(1, min(4, (os.cpu_count() or 2) - 1))
+"""Threads that parse; one processor is left to those that answer."""
 
 Key = tuple[str, str]
 

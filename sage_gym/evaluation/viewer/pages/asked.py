@@ -15,7 +15,8 @@ from sage_gym.types import Trajectory
 __all__ = ["Asked", "Crumb", "Desk", "Page", "PageError", "Row", "describe_row", "file_word", "place_word"]
 
 FIRST_WAIT_S = 0.3
-"""How long a page waits for files that are still being read; what is there by then is shown."""
+"""How long a page waits for files that are still being read, where they are read about as soon (`SOON_BYTES`)."""
+SOON_BYTES = 50_000_000
 OUTCOME_CLASSES = ("good", "bad", "lost")
 
 
@@ -77,8 +78,9 @@ class Desk:
 
     @property
     def index(self) -> Index:
-        """What is known, after a short wait for what is being read."""
-        self.library.wait(FIRST_WAIT_S)
+        """What is known, after a short wait where little is left to read."""
+        if self.library.progress.pending < SOON_BYTES:
+            self.library.wait(FIRST_WAIT_S)
         return self.library.index
 
     def introspection(self, run: str) -> Introspection:

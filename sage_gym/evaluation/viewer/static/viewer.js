@@ -63,7 +63,7 @@
     form.addEventListener("input", (event) => {
       clearTimeout(timer);
       const isTyped = event.target.type === "search" || event.target.type === "number";
-      timer = setTimeout(() => renew(address(), "replaceState"), isTyped ? 70 : 0);
+      timer = setTimeout(() => renew(address(), "replaceState"), isTyped ? 40 : 0);
     });
     form.addEventListener("submit", (event) => { event.preventDefault(); renew(address(), "replaceState"); });
     main.addEventListener("click", (event) => {
