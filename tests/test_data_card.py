@@ -348,7 +348,9 @@ def test_the_command_makes_a_card_against_other_benchmarks(
     monkeypatch.chdir(tmp_path)
     run = a_run(tmp_path / "runs" / "demo", is_tested=False)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "shoes.txt").write_text("Find me red shoes, number 3!")
+    (tmp_path / "mine" / "shoes.txt").write_text(
+        "Find me red shoes, number 3, and take them to the old house by the river."
+    )
     assert card_command.main(["run=demo", "benchmarks=mine"]) == 0
     told = capsys.readouterr().err
     assert "demo: 24 trained tokens of 6 episodes" in told

@@ -37,8 +37,9 @@ EVIDENCE_PER_WORD = 7.0
 """A run has to have this evidence for each of `n` words but the first: 49 for eight, whose letters are about 35."""
 SIMILAR_WORDS = 8
 """A held-out text of fewer is recognised by most of its words only where these are most of the training text's too."""
-LEAST_RARITY = 1.0
-"""As of one seed that no other held-out text has, or two that two have each."""
+WHOLE_RARITY, LEAST_RARITY = 1.0, 0.5
+"""As of one seed that no other held-out text has, or two that two have each: asked of a text of fewer words that stands
+in the training text as a whole; and half of that of a near-duplicate."""
 MOST_SHIFTS = 12
 
 
@@ -138,7 +139,7 @@ def judge(found: Likeness, n: int, near_duplicate: float) -> Kind | None:
         near_duplicate: share of the words.
     """
     is_long = found.text_words >= LEAST_WORDS and found.text_letters >= LEAST_LETTERS
-    if is_long and found.of_text >= NEARLY and found.rarity >= LEAST_RARITY:
+    if is_long and found.of_text >= NEARLY and (found.text_words >= SIMILAR_WORDS or found.rarity >= WHOLE_RARITY):
         return "whole"
     if found.of_query >= NEARLY and found.query_words >= INSIDE_WORDS and found.query_letters >= INSIDE_LETTERS:
         return "inside"

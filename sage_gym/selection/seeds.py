@@ -23,8 +23,9 @@ MOST_TEXTS = 200
 """A seed of more texts than this says nothing."""
 MOST_TIMES = 3
 """Places at which one seed counts in a training text: a text that repeats itself says nothing new."""
-MOST_CANDIDATES = 6
-"""Texts that are looked at for one training text: so many with most seeds in a row, and with most of their seeds."""
+MOST_CANDIDATES, MOST_OF_SHORT = 6, 64
+"""Texts that are looked at for one training text, and for a short one, whose few seeds more texts may have: so many
+with most seeds in a row, and with most of their seeds."""
 LEAST_IN_A_ROW, NEAR_SHARE, SHORT = 3, 0.2, 40
 """Two texts are looked at where so many seeds stand in one row, or this share of the held-out one's seeds is there, or
 the training text has so few letters. Eight words in a row have four seeds or more."""
@@ -132,7 +133,8 @@ class _Common:
         in_a_row = np.maximum.reduceat(row_lengths, np.searchsorted(rows, pairs))
         query, shares = self.query[pairs], lengths / totals[self.text[pairs]]
         is_near = (in_a_row >= LEAST_IN_A_ROW) | (shares >= NEAR_SHARE) | (sizes[query] < SHORT)
-        chosen = _is_among_first(query, in_a_row, shares) | _is_among_first(query, shares, in_a_row)
+        most = np.where(sizes[query] < SHORT, MOST_OF_SHORT, MOST_CANDIDATES)
+        chosen = (_rank(query, in_a_row, shares) < most) | (_rank(query, shares, in_a_row) < most)
         for pair in np.flatnonzero(chosen & is_near):
             own = slice(pairs[pair], pairs[pair] + lengths[pair])
             yield Candidate(
@@ -150,12 +152,12 @@ def _first_times(places: Places, found: Fingerprints, queries: Letters) -> tuple
     return places[kept], found[kept]
 
 
-def _is_among_first(query: Places, rank: NDArray[Any], tie: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which rows are among the `MOST_CANDIDATES` highest of their query."""
-    order = np.lexsort((-tie, -rank, query))
-    chosen = np.zeros(len(order), dtype=bool)
-    chosen[order[_since(_is_new(query[order])) < MOST_CANDIDATES]] = True
-    return chosen
+def _rank(query: Places, value: NDArray[Any], tie: NDArray[Any]) -> Places:
+    """Return how many rows of its query stand before each one, the highest value first."""
+    order = np.lexsort((-tie, -value, query))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = _since(_is_new(query[order]))
+    return ranks
 
 
 def _is_new(values: NDArray[Any]) -> NDArray[np.bool_]:
