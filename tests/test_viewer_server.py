@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -204,12 +205,23 @@ def test_words_without_an_equals_sign_are_runs(words: list[str], settings: list[
     assert name_folders(words) == settings
 
 
-def command(*words: str, cache: Path) -> subprocess.Popen[str]:
+@contextmanager
+def command(*words: str, cache: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the viewer as from a terminal (in the background, SIGINT would be ignored); it is gone afterwards."""
     environment = {**os.environ, "SAGE_GYM_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "sage_gym.view", *words]
-    return subprocess.Popen(
-        argv, cwd=cache.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "sage_gym.view", *words],
+        cwd=cache.parent,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_what_the_command_prints_of_a_damaged_line_does_not_act_on_the_terminal(tmp_path: Path) -> None:
