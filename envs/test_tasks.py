@@ -49,7 +49,7 @@ class Maker:
 
 
 MAKERS = {
-    "database": Maker(Database, OF_TABLES, MOST_OF_TABLES, "database/synthetic", first=40_000),
+    "database": Maker(Database, OF_TABLES, MOST_OF_TABLES, "database/synthetic", first=60_000),
     "terminal": Maker(lambda **given: Terminal(sandbox="stub", **given), IN_SHELLS, MOST_IN_SHELLS, "terminal/{}"),
     "tools": Maker(Tools, WITH_TOOLS, MOST_WITH_TOOLS, "tools/{}", some=5),
 }
