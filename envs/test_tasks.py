@@ -86,10 +86,10 @@ def test_two_processes_with_different_hash_seeds_make_identical_tasks(maker: Mak
 
 @each
 def test_a_task_depends_on_its_number_alone(maker: Maker) -> None:
-    small, large = maker.make(size=3), maker.make(size=40)
+    small, large = maker.make(size=3), maker.make(size=2 * maker.some)
     for split in maker.splits:
         assert list(small.tasks(split)) == large.tasks(split)[:3]
-        assert len({task.hash for task in large.tasks(split)}) == 40
+        assert len({task.hash for task in large.tasks(split)}) == 2 * maker.some
 
 
 @pytest.mark.parametrize("name", ["database", "terminal"])
