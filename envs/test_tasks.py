@@ -42,7 +42,7 @@ class Maker:
     capacity: int
     stem: str
     first: int = 0
-    some: int = 16
+    some: int = 12
 
     def key(self, at: int) -> str:
         return f"{self.stem.format(self.splits[-1])}/{self.first + at:05d}"
@@ -51,7 +51,7 @@ class Maker:
 MAKERS = {
     "database": Maker(Database, OF_TABLES, MOST_OF_TABLES, "database/synthetic", first=40_000),
     "terminal": Maker(lambda **given: Terminal(sandbox="stub", **given), IN_SHELLS, MOST_IN_SHELLS, "terminal/{}"),
-    "tools": Maker(Tools, WITH_TOOLS, MOST_WITH_TOOLS, "tools/{}", some=5),
+    "tools": Maker(Tools, WITH_TOOLS, MOST_WITH_TOOLS, "tools/{}", some=4),
 }
 each = pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 

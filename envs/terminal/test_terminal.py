@@ -226,7 +226,7 @@ WORDS = st.sampled_from(
 TEXTS = st.one_of(st.text(), st.lists(WORDS).map(" ".join), st.text(st.characters(categories=["Cs", "Ll"])))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.one_of(TEXTS, TEXTS.map("bash[{}]".format), TEXTS.map("Act: bash\n```bash\n{}\n```".format)))
 def test_no_text_is_a_failure_of_the_environment(written: str) -> None:
     env = Terminal(sandbox="stub")

@@ -10,7 +10,7 @@ from envs.terminal.stub.calls import Complaint
 
 __all__ = ["Pattern", "compiled"]
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 0.2
 """Of one search: an agent's pattern may need longer than the universe."""
 BARE = "+?|(){}"
 """What is plain in a basic expression, and special behind a backslash; in an extended one the other way round."""
