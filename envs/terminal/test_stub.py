@@ -123,6 +123,7 @@ def test_what_it_cannot_do_it_says(sandbox: Sandbox, text: str, said: str) -> No
 
 
 GROWING = "cat names.txt > a; while true; do cat a a a a > b; cat b b b b > a; done"
+FULL = "seq 99999 > a; cat a a a a a a > b; for i in $(seq 30); do cp b c$i 2> /dev/null; done; cat b > z"
 MANY = "seq 100000 > n; while read x; do echo $x; done < n"
 
 
@@ -153,7 +154,8 @@ def test_what_never_ends_is_a_time_out(sandbox: Sandbox, text: str) -> None:
         ),
         ("seq 99 | awk '{ x = x x x \"aaaa\" }'", "the stub stops a text that grows so long"),
         ("echo " + "a" * 100_000 + " | grep -E '(a|aa)+$b'", "the regular expression takes too long"),
-        ("seq 999 > n; sed 's/.*/x/' n > a; join a a", "joins no so many lines"),
+        ("seq 999 > n; sed 's/.*/x/' n > a; join a a", "more lines than the stub joins"),
+        (FULL, "/workspace/z: No space left on device"),
         ("ln -s l l; cat l", "Too many levels of symbolic links"),
     ],
 )

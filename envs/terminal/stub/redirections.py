@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -67,10 +67,12 @@ def redirected(
                 _redirect(operator, numbers, name, ends, written, files, folder)
         elif part.type.endswith("_redirect"):
             raise Complaint("the stub's shell does not know this here-document", 2)
-    yield Streams(ends["0"], ends["1"], ends["2"])
-    for path, buffer in written:
-        with suppress(OSError):  # it was there when it was opened: the command itself took it away
-            files.put(path, buffer.getvalue())
+    try:
+        yield Streams(ends["0"], ends["1"], ends["2"])
+    finally:
+        for path, buffer in written:
+            if files.find(path) is not None:  # else the command itself took it away
+                _put(files, path, path, buffer.getvalue())
 
 
 def _parts(part: Node, word: Callable[[Node], str]) -> tuple[str, list[str], str]:

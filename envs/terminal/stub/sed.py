@@ -21,7 +21,7 @@ LETTERS = {"n": "\n", "t": "\t", "&": "&", "\\": "\\"}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line by number, the last one (-1), every so manieth from one on, or those that match."""
+    """A line by number, the last one (-1), every `step`-th from one on, or those that match."""
 
     number: int = 0
     step: int = 0

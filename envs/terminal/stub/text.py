@@ -196,7 +196,7 @@ def _paste(call: Call) -> Done:
     sign = options.value("d", "\t")[:1]
     columns = [split_lines(text) for _, text in call.texts(options.names)]
     count = options.names.count("-")
-    if count > 1 and "s" not in options:  # each takes every so manieth line
+    if count > 1 and "s" not in options:  # they take lines in turn
         read = columns[options.names.index("-")]
         shares = iter([read[at::count] for at in range(count)])
         columns = [next(shares) if name == "-" else column for name, column in zip(options.names, columns, strict=True)]
@@ -227,7 +227,7 @@ def _join(call: Call) -> Done:
             found.append((sign or " ").join([mine[at], *rest]))
             end += 1
             if len(found) > MOST_LINES:
-                raise Complaint("the stub joins no so many lines")
+                raise Complaint("more lines than the stub joins")
         at += 1
     return _in_order(call, joined(found), dict(zip(options.names, (mine, others), strict=True)))
 
