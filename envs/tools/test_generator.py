@@ -19,7 +19,7 @@ from envs.tools.steps.draft import Draft
 from envs.tools.toolbox import TOOLS
 from envs.tools.world import World, make_world
 
-SAMPLE = 10
+SAMPLE = 6
 ROOT = Path(__file__).parents[2]
 
 
