@@ -42,7 +42,7 @@ class Maker:
     capacity: int
     stem: str
     first: int = 0
-    some: int = 16
+    some: int = 12
 
     def key(self, at: int) -> str:
         return f"{self.stem.format(self.splits[-1])}/{self.first + at:05d}"
@@ -51,7 +51,7 @@ class Maker:
 MAKERS = {
     "database": Maker(Database, OF_TABLES, MOST_OF_TABLES, "database/synthetic", first=60_000),
     "terminal": Maker(lambda **given: Terminal(sandbox="stub", **given), IN_SHELLS, MOST_IN_SHELLS, "terminal/{}"),
-    "tools": Maker(Tools, WITH_TOOLS, MOST_WITH_TOOLS, "tools/{}", some=5),
+    "tools": Maker(Tools, WITH_TOOLS, MOST_WITH_TOOLS, "tools/{}", some=4),
 }
 each = pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 
@@ -86,10 +86,10 @@ def test_two_processes_with_different_hash_seeds_make_identical_tasks(maker: Mak
 
 @each
 def test_a_task_depends_on_its_number_alone(maker: Maker) -> None:
-    small, large = maker.make(size=3), maker.make(size=40)
+    small, large = maker.make(size=3), maker.make(size=2 * maker.some)
     for split in maker.splits:
         assert list(small.tasks(split)) == large.tasks(split)[:3]
-        assert len({task.hash for task in large.tasks(split)}) == 40
+        assert len({task.hash for task in large.tasks(split)}) == 2 * maker.some
 
 
 @pytest.mark.parametrize("name", ["database", "terminal"])

@@ -12,7 +12,7 @@ from envs.terminal.experts import expert, play
 from envs.terminal.inspection import LOOK, Program, end_everything, is_running, living, look, start_program
 from sage_gym.sandbox import Sandbox, open_sandbox
 from tests.sandbox_backends import require_engine
-from tests.terminal_episodes import begin, ended
+from tests.terminal_episodes import LINKED, NEARLY, begin, ended, nearly
 
 pytestmark = pytest.mark.docker
 LIAR = """
@@ -147,11 +147,16 @@ def test_a_result_that_is_no_plain_file_does_not_count(bare: Terminal, bend: str
     assert ended(bare, problem.solution[0], bend.format(path=path)) == 0.0
 
 
-@pytest.mark.parametrize("kind", ["set_option", "rename_suffix", "set_mode"])
+@pytest.mark.parametrize("kind", LINKED)
 def test_a_folder_that_is_a_link_does_not_count(bare: Terminal, kind: str) -> None:
     problem = begin(bare, kind)
     folder = problem.goal.paths[0].path.partition("/")[0]  # type: ignore[union-attr]
     assert ended(bare, *problem.solution, f"mv {folder} /tmp/; ln -s /tmp/{folder} {folder}") == 0.0
+
+
+@pytest.mark.parametrize("kind", NEARLY)
+def test_what_is_nearly_done_is_not_done(bare: Terminal, kind: str) -> None:
+    assert ended(bare, nearly(begin(bare, kind))) == 0.0
 
 
 def test_an_archive_that_is_a_link_does_not_count(bare: Terminal) -> None:

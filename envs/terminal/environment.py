@@ -74,8 +74,9 @@ class Terminal(gymnasium.Env[str, str]):
     records: folder with AgentBench's `.json` or `.jsonl` records, each file a split by its name, scripts in `scripts/`;
         None for none.
     sandbox: `docker`; `local`, which runs commands as processes of this machine under your own user and is no security
-        boundary; or `stub`, a few text programs in memory that can do `envs.terminal.stub_shell.STUB_KINDS` only. There
-        is no falling back: where no engine answers, `reset` says so.
+        boundary; or `stub`, a shell with some seventy programs over files in memory (`envs.terminal.stub`), enough for
+        the reference solution of every generated task: it has no Python, nothing in the background and no times, and
+        says so. There is no falling back: where no engine answers, `reset` says so.
     image: of the containers; with bash and Python 3.9 or later. A record may name its own.
     guard: whether a guard stands before each command.
     split: where `reset` draws from when no task is named: `train`, `select`, `test` (other wordings and names),

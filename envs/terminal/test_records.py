@@ -147,6 +147,10 @@ def test_the_example_is_the_reference_solution_and_what_it_cannot_reach_is_liste
         env.reset(options={"task": f"terminal/mine/{at:05d}"})
         assert env.step("Act: finish")[1] == 0.0
     assert list(unattainable(env, "mine")) == ["terminal/mine/00001"]
+    played = env.session
+    assert list(unattainable(env, "mine")) == ["terminal/mine/00001"]
+    assert unattainable(env, "train") == {}
+    assert env.session is played, "what is known is not played again"
 
 
 def test_a_record_may_name_its_image(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from envs.tools.toolbox import TOOLS
 from envs.tools.world import World, make_world
 from sage_gym.errors import ConfigError, TaskKeyError
 
-SAMPLE = 10
+SAMPLE = 6
 ROOT = Path(__file__).parents[2]
 
 

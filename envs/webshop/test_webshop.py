@@ -17,9 +17,6 @@ from envs.webshop.pages import visible
 from sage_gym.errors import ConfigError, TaskKeyError, UnknownNameError
 from tests.webshop_toys import PAN, SHIRT, at_shirt, write
 
-pytestmark = pytest.mark.usefixtures("own_cache")
-
-
 # The environment's contract
 
 
@@ -294,6 +291,7 @@ def test_bullets_of_blanks_are_shown_as_upstreams_parser_shows_them(tmp_path: Pa
 # The benchmark
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_benchmark_measures_steps_resets_and_the_catalogue(catalog: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "INSTANCES", 50)
     measured = bench.run(catalog, steps=100)
