@@ -109,6 +109,7 @@ def test_what_is_only_read_is_counted_apart_and_never_dropped() -> None:
     found = find_contamination([read], [BENCHMARK], Decontamination())
     [overlap] = found.overlaps
     assert (found.dropped, overlap.overlapping_tasks, overlap.episodes, overlap.context_episodes) == ({}, 0, 0, 1)
+    assert [(case.part, case.kind, case.task) for case in overlap.worst] == [("observations", "whole", "shop/0")]
     named = find_contamination([read], [BENCHMARK], Decontamination(parts=("observations",)))
     assert list(named.dropped) == [read.id]
 
