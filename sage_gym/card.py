@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from sage_gym.config import CARD, TRAIN, CardConfig, TrainConfig, make_environment, read, read_or_exit
 from sage_gym.config.finished import find_run_folder
@@ -37,7 +38,7 @@ def make_card(config: CardConfig, console: Console) -> DataCard:
     rounds = read_rounds(folder)
     card = recount(folder, trained, track(rounds, "rounds", console=console, transient=True), library)
     _show(card, console)
-    console.print(f"data card: {folder / CARD_FILE}\nreport: {write_report(folder)}")
+    console.print(f"data card: {folder / CARD_FILE}\nreport: {write_report(folder)}", soft_wrap=True)
     return card
 
 
@@ -52,14 +53,17 @@ def _with_benchmarks(trained: TrainConfig, config: CardConfig) -> TrainConfig:
 def _show(card: DataCard, console: Console) -> None:
     kind = "trained" if card.basis == "trained" else "collected"
     console.print(f"{card.run}: {card.tokens:,} {kind} tokens of {card.episodes:,} episodes")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("held out", overflow="fold")
+    for name in ("tasks", "overlap", "same", "8 words", "13 words", "left out", "reported"):
+        table.add_column(name, justify="right")
     for row in card.held_out:
-        console.print(
-            f"  {row.source}: {row.overlapping_tasks:,} of {row.tasks:,} tasks overlap "
-            f"({row.dropped_episodes:,} episodes left out, {row.reported_episodes:,} reported); "
-            f"{row.sharing_tasks.get(8, 0):,} share 8 words, {row.sharing_tasks.get(13, 0):,} share 13"
-        )
+        shared = (row.sharing_tasks.get(n, 0) for n in (8, 13))
+        found = (row.tasks, row.overlapping_tasks, row.same_tasks, *shared, row.dropped_episodes, row.reported_episodes)
+        table.add_row(row.source, *(f"{number:,}" for number in found))
+    console.print(table)
     for note in card.notes:
-        console.print(f"note: {note}")
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:

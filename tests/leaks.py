@@ -91,6 +91,8 @@ KINDS: dict[str, Callable[[str, random.Random], str]] = {
     "first 13 words": first_words(13),
     "one word in ten": one_in_ten,
 }
+USUAL, SHORT = range(8, 10**6), range(5, 8)
+LETTERS = {USUAL: 28, SHORT: 16}
 CUT = ("first half", "last half", "first 8 words", "first 13 words")
 
 
@@ -134,14 +136,14 @@ def inside(leak: str, rng: random.Random) -> str:
     return " ".join([*words[:place], leak, *words[place:]])
 
 
-def plant(library: Library, count: int, seed: int = 0) -> Iterator[Rate]:
-    """Plant `count` texts of each benchmark in each way, as a whole instruction and inside one."""
+def plant(library: Library, count: int, sizes: range = USUAL, seed: int = 0) -> Iterator[Rate]:
+    """Plant `count` texts of each benchmark, of so many words, in each way, as a whole instruction and inside one."""
     rng = random.Random(seed)
     for shelf in library.shelves:
         drawn = rng.sample(shelf.texts, min(8 * count, len(shelf.texts)))
-        usable = [text for text in drawn if is_above_floor(text, 8, 28)]
+        usable = [text for text in drawn if words_of(text) in sizes and letters_of(text) >= LETTERS[sizes]][:count]
         for kind, change in KINDS.items():
-            leaks = [change(text, rng) for text in usable[:count]]
+            leaks = [change(text, rng) for text in usable]
             if kind in CUT:
                 leaks = [leak for leak in leaks if is_above_floor(leak, 4, 16)]
             for place, texts in (("alone", leaks), ("inside", [inside(leak, rng) for leak in leaks])):
@@ -173,12 +175,14 @@ def main() -> None:
     folder = Path(os.environ.get("SAGE_GYM_DATA") or DEFAULT_DATA)
     library = Library(read_benchmarks(folder / "data" / "benchmarks"))
     names = [shelf.source.name for shelf in library.shelves]
-    rates = {(r.place, r.kind, r.benchmark): r for r in plant(library, count)}
-    for place in ("alone", "inside"):
-        print(f"\n| {place} |", " | ".join(names), "|\n|---" * 1 + "|---" * len(names) + "|")
-        for kind in KINDS:
-            row = [rates[place, kind, name] for name in names]
-            print(f"| {kind} |", " | ".join(f"{100 * r.found:.0f} ({r.planted})" for r in row), "|")
+    for sizes, kinds in ((USUAL, tuple(KINDS)), (SHORT, ("verbatim", "case", "spaces", "one word in ten"))):
+        rates = {(r.place, r.kind, r.benchmark): r for r in plant(library, count, sizes)}
+        for place in ("alone", "inside"):
+            print(f"\n| {place}, {sizes.start} words or more |", " | ".join(names), "|")
+            print("|---" * (len(names) + 1) + "|")
+            for kind in kinds:
+                row = [rates[place, kind, name] for name in names]
+                print(f"| {kind} |", " | ".join(f"{100 * r.found:.0f} ({r.planted})" for r in row), "|")
     for name, examined, wrong in clean(library, 10 * count):
         print(f"clean: {name}: {len(wrong)} of {examined} flagged ({100 * len(wrong) / examined:.2f} %)")
         for match in wrong[:3]:

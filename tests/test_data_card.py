@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def test_what_is_only_read_is_counted_apart_and_never_dropped() -> None:
     found = find_contamination([read], [BENCHMARK], Decontamination())
     [overlap] = found.overlaps
     assert (found.dropped, overlap.overlapping_tasks, overlap.episodes, overlap.context_episodes) == ({}, 0, 0, 1)
+    assert [(case.part, case.kind, case.task) for case in overlap.worst] == [("observations", "whole", "shop/0")]
     named = find_contamination([read], [BENCHMARK], Decontamination(parts=("observations",)))
     assert list(named.dropped) == [read.id]
 
@@ -200,7 +202,7 @@ def test_the_worst_cases_of_all_rounds_are_shown_once_each() -> None:
 
 def test_tasks_of_a_held_out_split_that_were_trained_on_are_an_alarm() -> None:
     card = build_card(manifests(composition(source(1), overlap=an_overlap(same_tasks=1))))
-    assert any("worth nothing" in note for note in card.notes)
+    assert card.notes == ("1 tasks of gsm8k were trained on: results on it are worth nothing",)
 
 
 def test_a_run_of_an_earlier_version_says_that_it_kept_no_account() -> None:
@@ -348,13 +350,12 @@ def test_the_command_makes_a_card_against_other_benchmarks(
     monkeypatch.chdir(tmp_path)
     run = a_run(tmp_path / "runs" / "demo", is_tested=False)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "shoes.txt").write_text(
-        "Find me red shoes, number 3, and take them to the old house by the river."
-    )
+    text = "Find me red shoes, number 3, and take them to the old house by the river."
+    (tmp_path / "mine" / "shoes.txt").write_text(text)
     assert card_command.main(["run=demo", "benchmarks=mine"]) == 0
     told = capsys.readouterr().err
     assert "demo: 24 trained tokens of 6 episodes" in told
-    assert "shoes.txt: 1 of 6 tasks overlap (0 episodes left out, 1 reported)" in told
+    assert re.search(r"shoes.txt +6 +1 +0 +0 +0 +0 +1\n", told)
     card = read_card(run)
     assert card is not None
     assert [row.source for row in card.held_out] == ["shoes.txt", "webshop select", "webshop test"]

@@ -34,7 +34,7 @@ def kinds(text: str, *held_out: str, part: Part = "instruction") -> list[str]:
     [
         (QUESTION, "same"),
         (QUESTION.upper().replace(",", "").replace(" ", "\n"), "same"),
-        (QUESTION.replace(" ", ""), "whole"),
+        (QUESTION.replace(" ", ""), "same"),
         ("Natalia sold clips to 48 of her friends", "inside"),
         (f"Please help me: {QUESTION} Thank you very much indeed.", "whole"),
         (f"I read somewhere {SHORT.lower()}, and do not see why", "whole"),

@@ -239,6 +239,8 @@ def _notes(rounds: Sequence[RoundManifest]) -> list[str]:
             f"rounds {', '.join(missing)} were trained by a version that kept no account of its data; "
             "python -m sage_gym.card makes one from the episodes"
         )
-    if any(o.same_tasks for m in trained if m.composition is not None for o in m.composition.overlaps):
-        notes.append("tasks of a held-out split were trained on: results on that split are worth nothing")
+    overlaps = [overlap for manifest in trained if manifest.composition for overlap in manifest.composition.overlaps]
+    for source in dict.fromkeys(overlap.source for overlap in overlaps if overlap.same_tasks):
+        same = sum(overlap.same_tasks for overlap in overlaps if overlap.source == source)
+        notes.append(f"{same} tasks of {source} were trained on: results on it are worth nothing")
     return notes

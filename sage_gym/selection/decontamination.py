@@ -94,10 +94,9 @@ class _Hits:
         """Put a source's matches in numbers, with the worst of them."""
         shelf, worst = self._library.shelves[number], self._worst[number]
         foreign = [holder for holder in worst if self._is_foreign(number, holder)]
-        in_context = {h for h in context._worst[number] if h not in worst and self._is_foreign(number, h)}
-        ranked = sorted(worst, key=lambda holder: (_severity(worst[holder]), holder))
-        by_task = {self._trajectories[holder].task.key: worst[holder] for holder in reversed(ranked)}
-        cases = sorted(by_task.items(), key=lambda item: _severity(item[1]))[:MOST_SPECIMENS]
+        only_read = [holder for holder in context._worst[number] if holder not in worst]
+        by_task, read_by_task = self._by_task(number, worst), context._by_task(number, only_read)
+        cases = [*by_task.items(), *read_by_task.items()][:MOST_SPECIMENS]
         return Overlap(
             source=shelf.source.name,
             held_out_texts=len(shelf.texts),
@@ -109,12 +108,20 @@ class _Hits:
             sharing_tasks=dict(sharing),
             episodes=len(worst),
             dropped_episodes=len(foreign),
-            context_episodes=len(in_context),
+            context_episodes=len(only_read),
             dropped=bool(foreign),
             unread=shelf.source.unread,
-            example=describe(worst[ranked[0]], self._library) if ranked else "",
+            example=describe(next(iter(by_task.values())), self._library) if by_task else "",
             worst=tuple(specimen_of(match, self._library, task) for task, match in cases),
         )
+
+    def _by_task(self, number: int, holders: Iterable[int]) -> dict[str, Match]:
+        """Return each task's worst match, the worst task first."""
+        worst = self._worst[number]
+        found: dict[str, Match] = {}
+        for holder in sorted(holders, key=lambda holder: (_severity(worst[holder]), holder)):
+            found.setdefault(self._trajectories[holder].task.key, worst[holder])
+        return found
 
     def _is_foreign(self, number: int, holder: int) -> bool:
         return self._trajectories[holder].task.environment != self._library.shelves[number].source.environment

@@ -58,7 +58,7 @@ class Letters:
         self.bounds: Places = counts[np.concatenate([[0], ends]).astype(np.int64)].astype(np.int64)
         self.starts: Places = np.flatnonzero(begins[kept])
         self.owners: Places = np.searchsorted(self.bounds, self.starts, side="right") - 1
-        self.word_ends: Places = np.minimum(np.append(self.starts[1:], len(self.codes)), self.bounds[self.owners + 1])
+        self.word_ends: Places = np.append(self.starts[1:], len(self.codes))
         self._firsts = np.searchsorted(self.owners, np.arange(len(parts) + 1))
         self._sums, self._inverses = _sums(self.codes)
 

@@ -17,7 +17,7 @@ from sage_gym.selection.settings import Decontamination
 __all__ = ["Match", "Survey", "find_matches"]
 
 SAME_WORDS, SAME_LETTERS = 3, 8
-"""Instructions of less may be the same by chance."""
+"""A held-out text of less may be somebody's instruction by chance."""
 LEAST_COMMON = 4
 """An n-gram of so few training tasks is none that many have, however few tasks there are."""
 
@@ -86,10 +86,9 @@ def find_matches(
     for chunk in in_chunks(passages):
         letters = Letters([passage.text for passage in chunk])
         same = set()
-        is_long = (letters.word_counts >= SAME_WORDS) & (letters.sizes >= SAME_LETTERS)
         for query, text in library.equal(letters):
             shelf = library.shelf_of(text)
-            if shelf in asked and chunk[query].part == "instruction" and is_long[query]:
+            if shelf in asked and chunk[query].part == "instruction" and _is_long(library.letters(text)):
                 same.add((query, text))
                 yield Match(chunk[query], shelf, text, "same", None)
         are_common = _stretches(letters, common, rule.n)
@@ -100,6 +99,11 @@ def find_matches(
             kind = judge(found, rule.n, rule.near_duplicate)
             if kind is not None:
                 yield Match(chunk[candidate.query], library.shelf_of(candidate.text), candidate.text, kind, found)
+
+
+def _is_long(text: Letters) -> bool:
+    """Whether a held-out text says enough to be no instruction by chance."""
+    return bool(text.word_counts[0] >= SAME_WORDS and text.sizes[0] >= SAME_LETTERS)
 
 
 def _pairs(letters: Letters, tasks: Sequence[Sequence[int]], n: int) -> NDArray[np.uint64]:
