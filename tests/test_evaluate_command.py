@@ -156,6 +156,14 @@ def a_run(folder: Path, promoted: Sequence[bool] = (True, True, False)) -> Path:
     return folder
 
 
+def test_a_run_may_be_named_as_under_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    a_run(tmp_path / "runs" / "demo")
+    config = read(EVALUATE, ["run=demo"])
+    assert config.policy.name == "runs/demo/rounds/001/checkpoint/student"
+    assert config.evaluation_folder == Path("runs/demo/evaluations/webshop-demo-round-1")
+
+
 def test_a_run_gives_its_last_promoted_student_and_its_own_settings(tmp_path: Path) -> None:
     run = a_run(tmp_path / "demo")
     config = read(EVALUATE, [f"run={run}"])
