@@ -13,8 +13,11 @@ from typing import Any, cast
 
 import pytest
 import torch
+import yaml
 
-from sage_gym.config import EVALUATE, Component, read
+from sage_gym.config import EVALUATE, Component, EvaluateConfig, read
+from sage_gym.config.evaluation import settings_of_training
+from sage_gym.config.listing import settings
 from sage_gym.errors import CheckpointError, ConfigError
 from sage_gym.evaluate import _critic, main
 from sage_gym.evaluation.records import Evaluation, read_evaluation
@@ -153,6 +156,14 @@ def a_run(folder: Path, promoted: Sequence[bool] = (True, True, False)) -> Path:
     return folder
 
 
+def test_a_run_may_be_named_as_under_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    a_run(tmp_path / "runs" / "demo")
+    config = read(EVALUATE, ["run=demo"])
+    assert config.policy.name == "runs/demo/rounds/001/checkpoint/student"
+    assert config.evaluation_folder == Path("runs/demo/evaluations/webshop-demo-round-1")
+
+
 def test_a_run_gives_its_last_promoted_student_and_its_own_settings(tmp_path: Path) -> None:
     run = a_run(tmp_path / "demo")
     config = read(EVALUATE, [f"run={run}"])
@@ -166,6 +177,30 @@ def test_a_run_gives_its_last_promoted_student_and_its_own_settings(tmp_path: Pa
         run / "rounds/002/checkpoint/student"
     )
     assert read(EVALUATE, [f"run={run}", "tasks=3", "env.show_attributes=false"]).tasks == 3
+
+
+def test_the_environments_own_file_gives_budgets_tasks_and_decoding() -> None:
+    own = yaml.safe_load((ROOT / "envs/webshop/config.yaml").read_text(encoding="utf-8"))
+    config = read(EVALUATE, ["env=webshop"])
+    assert (config.tasks, config.fit_tasks) == (own["evaluate"]["test_tasks"], own["evaluate"]["select_tasks"])
+    assert config.temperature == own["evaluate"]["temperature"]
+    assert config.rollout.concurrency == own["rollout"]["concurrency"]
+    assert (config.splits, config.fit_split) == (None, "select")
+    assert settings_of_training({"evaluate": {"test_split": "human_test"}}) == {"splits": ["human_test"]}
+    assert settings_of_training({"evaluate": {"test_split": "test"}, "distil": {"epochs": 2}}) == {}
+
+
+def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    for setting in settings(EvaluateConfig):
+        assert setting.meaning, setting.path
+        assert f"\n  {setting.path}=" in said
+    assert "against.name=null" in said
+    assert "critic=… is critic.name=…" in said
+    assert "run=… is" not in said
 
 
 def test_a_run_that_is_not_there_or_a_round_without_student_is_refused(tmp_path: Path) -> None:
@@ -218,14 +253,16 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 class Headed:
-    """A student with one weight."""
+    """A student of a few weights, of which the last is given."""
 
     name, tokenizer, head = "headed", None, None
 
     def __init__(self, weight: float) -> None:
-        self.model = torch.nn.Linear(1, 1)
-        torch.nn.init.constant_(self.model.weight, weight)
+        self.model = torch.nn.Linear(8, 8)
+        torch.nn.init.zeros_(self.model.weight)
         torch.nn.init.zeros_(self.model.bias)
+        with torch.no_grad():
+            self.model.weight[-1, -1] = weight
 
 
 def test_an_evaluation_does_not_go_on_with_other_weights(tmp_path: Path) -> None:

@@ -64,6 +64,12 @@ def numbers(parts: Parts) -> list[float]:
     return [float(part) for part in astuple(parts)]
 
 
+def test_a_bin_of_one_row_counts_as_one_row() -> None:
+    parts = brier_parts(np.array([1.0, 0, 1]), np.array([0.2, 0.2, 0.9]), membership(np.array([0, 0, 1])), np.ones(3))
+    assert parts.reliability == pytest.approx((2 * (0.2 - 0.5) ** 2 + (0.9 - 1) ** 2) / 3)
+    assert parts.resolution == pytest.approx((2 * (1 / 2 - 2 / 3) ** 2 + (1 - 2 / 3) ** 2) / 3)
+
+
 def test_many_resamples_at_once_are_each_as_one_alone() -> None:
     y, p = sample(60, 2)
     p = np.round(p, 1)  # ties

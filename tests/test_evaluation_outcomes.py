@@ -16,10 +16,12 @@ from sage_gym.evaluation.critiques import score_episodes, summarise
 from sage_gym.evaluation.measuring import measure_split
 from sage_gym.evaluation.outcomes import TaskOutcomes, list_outcomes
 from sage_gym.evaluation.records import Evaluation, read_evaluation, write_evaluation
+from sage_gym.evaluation.report.evaluation import render_page
 from sage_gym.evaluation.rescoring import compare_stored, rescore, write_scores
 from sage_gym.evaluation.significance import compare, holm, pair
 from sage_gym.evaluation.stored import read_stored
 from sage_gym.rollout import Journal
+from sage_gym.rollout.records import encode
 from sage_gym.types import Origin, Score, StopReason, Trajectory
 from tests.trajectories import make_task, make_trajectory, make_turn
 
@@ -182,15 +184,45 @@ def test_a_damaged_line_is_named_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "episodes" / "test" / "policy.jsonl"
     write_journal(path, episodes("110011001100"))
     damage(path, 8)
+    damage(path, 10)
     [file] = read_stored(tmp_path)
-    assert [t.task.key for t in file.trajectories] == [f"test/{i:03d}" for i in (0, 1, 2, 3, 8, 9, 10, 11)]
-    [found] = file.damage
-    assert (found.file, found.line, found.episodes) == ("episodes/test/policy.jsonl", 8, 4)
+    assert {t.task.key for t in file.trajectories} == {f"test/{i:03d}" for i in range(12) if i not in (5, 7)}
+    assert [(one.file, one.line, one.episodes) for one in file.damage] == [
+        ("episodes/test/policy.jsonl", 8, 1),
+        ("episodes/test/policy.jsonl", 10, 1),
+    ]
+    found = file.damage[0]
     assert str(found).startswith("episodes/test/policy.jsonl, line 8: expected one trajectory as JSON, got ")
-    assert str(found).endswith("; its chunk is skipped, 4 episodes")
+    assert str(found).endswith("; 1 episode skipped")
     evaluation, scores = rescore(tmp_path, Outcome(), name="again")
-    assert evaluation.damage == (found,)
-    assert evaluation.results[0].metrics.episodes == len(scores["episodes/test/policy"]) == 8
+    assert evaluation.damage == file.damage
+    assert evaluation.results[0].metrics.episodes == len(scores["episodes/test/policy"]) == 10
+    assert "2 damaged lines skipped, 2 episodes left out with them" in render_page(evaluation)
+
+
+def test_a_chunk_whose_lines_can_be_read_and_are_not_those_that_were_written_is_left_out_whole(tmp_path: Path) -> None:
+    path = tmp_path / "policy.jsonl"
+    write_journal(path, episodes("11001100"))
+    path.write_bytes(path.read_bytes().replace(b'"reward":1.0', b'"reward":0.5', 1))
+    [file] = read_stored(path)
+    assert [t.task.key for t in file.trajectories] == [f"test/{i:03d}" for i in range(4, 8)]
+    [found] = file.damage
+    assert (found.line, found.episodes) == (6, 4)
+    assert found.reason == "the lines are not those that were written"
+    with path.open("ab") as stream:  # a kill left the beginning of another chunk
+        stream.write(encode(episodes("1", "more")[0]).encode() + b"\n")
+    assert [one.reason for one in read_stored(path)[0].damage][1:] == ["the chunk has no marker"]
+
+
+def test_a_damaged_chunk_that_was_written_again_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "policy.jsonl"
+    write_journal(path, episodes("11001100"))
+    damage(path, 3)
+    with Journal(path) as journal:
+        journal.append(0, episodes("11001100")[:4])
+    [file] = read_stored(path)
+    assert sorted(t.task.key for t in file.trajectories) == [f"test/{i:03d}" for i in range(8)]
+    assert [one.line for one in file.damage] == [3]
 
 
 def test_a_file_that_holds_no_trajectories_is_named_and_the_others_are_read(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from sage_gym.evaluation.intervals import cluster_bootstrap, cluster_mean, percentiles, wilson
+from sage_gym.evaluation.intervals import cluster_bootstrap, cluster_mean, cluster_share, percentiles, wilson
 from sage_gym.evaluation.passes import pass_all, pass_any, pass_rates
 from sage_gym.evaluation.power import FEWEST_DISCORDANT, mcnemar_power, pairs_needed
 from sage_gym.evaluation.significance import compare, holm, mcnemar_p, pair
@@ -186,6 +186,22 @@ def test_percentiles_are_expanded_as_by_students_distribution() -> None:
     assert percentiles(draws, 10)[0] == pytest.approx(0.0086, abs=2e-4)
     assert percentiles(draws, 100_000) == pytest.approx((0.025, 0.975), abs=1e-4)
     assert percentiles(draws, 1) == pytest.approx((0.025, 0.975), abs=1e-4)
+
+
+def test_equal_outcomes_are_not_called_certain() -> None:
+    families = [str(i // 3) for i in range(30)]
+    for value, expected in ((0.0, wilson(0, 10)), (1.0, wilson(10, 10))):
+        found = cluster_share([value] * 30, families, seed=0)
+        assert found is not None
+        assert expected is not None
+        assert (found.value, found.low, found.high, found.n) == (value, expected.low, expected.high, 30)
+    mixed, half = [0.0, 1.0] * 15, [0.5] * 30
+    assert cluster_share(mixed, families, seed=0) == cluster_mean(mixed, families, seed=0)
+    assert cluster_share(half, families, seed=0) == cluster_mean(half, families, seed=0)
+    assert cluster_share([], [], seed=0) is None
+    none = [make_trajectory(make_task(f"shop/{i}", family=families[i]), success=i % 2 == 0) for i in range(30)]
+    same = compare("a", "b", pair(none, none)).success_difference
+    assert (same.low, same.high) == pytest.approx((-0.2775, 0.2775), abs=1e-4)  # z^2 / (10 + z^2), z = 1.96
 
 
 def test_a_statistic_of_weights_is_bootstrapped_as_the_mean_is() -> None:

@@ -138,7 +138,9 @@ def test_mistakes_are_borrowed_from_other_tasks_where_nothing_is_listed(tmp_path
     trial(
         tmp_path, a_config(splits=["test"], recovery={"tasks": 6}), side("policy", "k", policy), environment=Bare
     ).run()
-    for forced in played(tmp_path, "test/policy-recovery"):
+    mistakes = played(tmp_path, "test/policy-recovery")
+    assert len(mistakes) == 6
+    for forced in mistakes:
         action = forced.turns[0].decision.action
         assert action.startswith("knock test/")
         assert action != f"knock {forced.task.key}"

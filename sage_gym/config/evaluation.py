@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from sage_gym.config.runs import label_of
+from sage_gym.config.runs import find_run, label_of
 from sage_gym.config.sections import Component, Episodes, Section
 from sage_gym.selection.spread import Draw
 
@@ -134,7 +134,8 @@ class EvaluateConfig(Section):
     @property
     def evaluation_folder(self) -> Path:
         """Where everything of the evaluation lies."""
-        inside = self.run / "evaluations" if self.run is not None else Path("evaluations")
+        run = None if self.run is None else find_run(self.run) or self.run
+        inside = Path("evaluations") if run is None else run / "evaluations"
         return (self.folder or inside) / self.evaluation_name
 
 

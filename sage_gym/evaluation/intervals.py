@@ -21,6 +21,7 @@ __all__ = [
     "Interval",
     "cluster_bootstrap",
     "cluster_mean",
+    "cluster_share",
     "percentiles",
     "resampled",
     "resampled_means",
@@ -88,6 +89,24 @@ def cluster_mean(
         n=len(values),
         method=f"bootstrap of {count} clusters",
     )
+
+
+def cluster_share(
+    values: Sequence[float], clusters: Sequence[str], *, seed: int, level: float = 0.95, resamples: int = 2000
+) -> Interval | None:
+    """Return the mean of values in [0, 1] as `cluster_mean` does; where all are 0, or all are 1, without certainty.
+
+    A bootstrap of equal values has no width. Wilson's interval of one trial a cluster stands in for it, which for so
+    many clusters is as wide as any values in [0, 1] could ask for.
+    """
+    found = cluster_mean(values, clusters, seed=seed, level=level, resamples=resamples)
+    if found is None or set(values) not in ({0.0}, {1.0}):
+        return found
+    count = len(set(clusters))
+    stand_in = wilson(count * int(values[0]), count, level)
+    assert stand_in is not None  # there is a value
+    method = f"Wilson, {count} clusters"
+    return stand_in.model_copy(update={"n": len(values), "method": method})
 
 
 def resampled_means(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from sage_gym.evaluation.intervals import Interval, cluster_mean, wilson
+from sage_gym.evaluation.intervals import Interval, cluster_share, wilson
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import StopReason, Trajectory
 
@@ -87,10 +87,10 @@ def measure(trajectories: Sequence[Trajectory], *, seed: int = 0) -> Metrics:
         infrastructure=lost,
         successes=successes,
         success=wilson(successes, n),
-        success_clustered=cluster_mean(outcomes, families, seed=seed),
+        success_clustered=cluster_share(outcomes, families, seed=seed),
         success_if_infrastructure_failed=successes / everything,
         success_if_infrastructure_passed=(successes + lost) / everything,
-        score=cluster_mean([t.reward for t in scored], families, seed=seed),
+        score=cluster_share([float(t.reward) for t in scored], families, seed=seed),
         turns=len(turns) / max(1, n),
         tokens=sum(t.token_count for t in scored) / max(1, n),
         invalid_share=sum(turn.is_invalid for turn in turns) / max(1, len(turns)),

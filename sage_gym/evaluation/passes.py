@@ -16,7 +16,7 @@ from math import comb
 
 from pydantic import BaseModel, ConfigDict
 
-from sage_gym.evaluation.intervals import Interval, cluster_mean
+from sage_gym.evaluation.intervals import Interval, cluster_share
 from sage_gym.evaluation.metrics import family_of
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
@@ -77,7 +77,7 @@ def pass_rates(trajectories: Sequence[Trajectory], *, seed: int = 0) -> tuple[Pa
 
         def mean(estimate: Callable[[int, int, int], float], k: int = k, keys: Sequence[str] = keys) -> Interval:
             values = [estimate(attempts[key], successes[key], k) for key in keys]
-            found = cluster_mean(values, [families[key] for key in keys], seed=seed)
+            found = cluster_share(values, [families[key] for key in keys], seed=seed)
             assert found is not None  # some task has that many attempts
             return found
 

@@ -67,7 +67,7 @@ class PairedTest(BaseModel):
     lost: int
     neither: int
     success_difference: Interval
-    """Bootstrapped by family."""
+    """Bootstrapped by family; Tango's where no pair differs."""
     mcnemar_p: float
     """Two-sided, exact."""
     score_difference: Interval
@@ -143,6 +143,10 @@ def compare(a: str, b: str, pairs: Pairs, *, seed: int = 0, level: float = 0.95)
     score_difference = cluster_mean(score, pairs.families, seed=seed, level=level)
     assert difference is not None
     assert score_difference is not None  # `pair` refuses empty lists
+    if pairs.gained == pairs.lost == 0:
+        # a bootstrap of equal values has no width
+        half = -tango_lower(0, 0, len(set(pairs.families)), (1 + level) / 2)
+        difference = difference.model_copy(update={"low": -half, "high": half, "method": "Tango, one pair a cluster"})
     return PairedTest(
         a=a,
         b=b,

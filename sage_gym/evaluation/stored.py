@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from sage_gym.errors import RecordError
-from sage_gym.rollout.journal import load, scan
+from sage_gym.rollout.journal import MARKER_START, Damage, load, scan
+from sage_gym.rollout.records import decode
 from sage_gym.types import Trajectory
 
 __all__ = ["FileDamage", "StoredEpisodes", "read_stored"]
@@ -19,10 +20,11 @@ OTHER_LINES = frozenset({"metrics.jsonl", "scores.jsonl"})
 
 
 class FileDamage(BaseModel):
-    """A line that could not be used, and how many episodes are left out with it.
+    """A line that could not be used, and how many episodes are left out for it.
 
-    A file is checked chunk by chunk: where one line of a chunk is damaged its checksum no longer holds, so the chunk's
-    other episodes are left out too.
+    Where a trajectory cannot be read, it alone is left out, and the others of its chunk are kept although the chunk's
+    checksum can no longer be verified. Where every line can be read and the checksum is wrong, or the chunk's end is
+    missing, nobody can say which lines are sound: the chunk is left out whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +37,7 @@ class FileDamage(BaseModel):
 
     def __str__(self) -> str:
         what = "1 episode" if self.episodes == 1 else f"{self.episodes} episodes"
-        return f"{self.file}, line {self.line}: {self.reason}; its chunk is skipped, {what}"
+        return f"{self.file}, line {self.line}: {self.reason}; {what} skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,33 @@ def _read_folder(folder: Path) -> Iterator[StoredEpisodes]:
 
 def _read(path: Path, folder: Path) -> StoredEpisodes:
     name, found = path.relative_to(folder).as_posix(), scan(path)
+    whole = [trajectory for _, span in sorted(found.chunks.items()) for trajectory in load(path, span)]
+    kept, damage = _salvage(path, found.damage) if found.damage else ([], [])
+    known = {trajectory.id for trajectory in whole}  # a damaged chunk may have been written again since
     return StoredEpisodes(
         name.removesuffix(".jsonl"),
-        tuple(trajectory for _, span in sorted(found.chunks.items()) for trajectory in load(path, span)),
-        tuple(
-            FileDamage(file=name, line=damage.line, reason=damage.reason, episodes=damage.episodes)
-            for damage in found.damage
-        ),
+        (*whole, *(trajectory for trajectory in kept if trajectory.id not in known)),
+        tuple(FileDamage(file=name, line=one.line, reason=one.reason, episodes=one.episodes) for one in damage),
     )
+
+
+def _salvage(path: Path, damage: Sequence[Damage]) -> tuple[list[Trajectory], list[Damage]]:
+    """Read the sound lines of each chunk in which a line cannot be read; return them, and what is damaged for good."""
+    by_line = {one.line: one for one in damage}
+    kept: list[Trajectory] = []
+    told: list[Damage] = []
+    chunk: list[tuple[int, bytes]] = []
+    with path.open("rb") as file:
+        file.readline()
+        for number, line in enumerate(file, 2):
+            if not line.startswith(MARKER_START):
+                chunk.append((number, line))
+                continue
+            first = next((by_line.pop(at) for at, _ in chunk if at in by_line), None)
+            for at, text in chunk if first is not None else ():
+                try:
+                    kept.append(decode(text))
+                except RecordError as error:
+                    told.append(Damage(at, str(error), 1))
+            chunk.clear()
+    return kept, sorted([*told, *by_line.values()], key=lambda one: one.line)
