@@ -3,7 +3,7 @@
 #   make test            all tests; ARGS="-k name" narrows them, ARGS="-m 'not slow'" leaves out the slow ones
 #   make check           what pre-commit runs: ruff, mypy --strict, layering
 #   make bench           speeds of the environments
-#   make nano            train the shipped model again from nothing
+#   make nano            train the shipped model and its adapters again from nothing
 # ARGS are handed on: make demo ARGS="run.seed=1"
 
 PYTHON ?= python3
@@ -44,6 +44,9 @@ bench: $(STAMP)
 
 nano: $(STAMP)
 	$(BIN)/python -m policies.nano.train out=runs/nano $(ARGS)
+	$(BIN)/python -m policies.nano.adapt env=tools out=runs/nano/adapters $(ARGS)
+	$(BIN)/python -m policies.nano.adapt env=database out=runs/nano/adapters $(ARGS)
+	$(BIN)/python -m policies.nano.adapt env=terminal out=runs/nano/adapters $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

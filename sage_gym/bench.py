@@ -2,7 +2,7 @@
 
 Every environment folder may offer `bench.run(...) -> Mapping[str, float | int | str]`: what was measured, units in
 the names, in the order to be shown. Its keyword arguments are the keys of `env.*`. `measure=training` measures what
-each loss of training costs instead, `sandbox=docker` what sandboxes do.
+each loss of training costs instead, `measure=view` how fast the viewer is, `sandbox=docker` what sandboxes cost.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ def main(words: list[str] | None = None) -> int:
     console = Console(highlight=False)
     if config.sandbox is not None:
         return _measure_sandboxes(config.sandbox, console)
-    subject = config.env.name if config.measure == "environment" else f"training of {config.policy.name}"
-    console.print(f"{subject} on {platform.machine()}, Python {platform.python_version()}")
+    console.print(f"{_subject(config)} on {platform.machine()}, Python {platform.python_version()}")
     try:
         measured = _measure(config)
     except SageGymError as error:
@@ -38,10 +37,20 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
+def _subject(config: BenchConfig) -> str:
+    if config.measure == "environment":
+        return config.env.name
+    return "the viewer" if config.measure == "view" else f"training of {config.policy.name}"
+
+
 def _measure(config: BenchConfig) -> Mapping[str, float | int | str]:
     if config.measure == "environment":
         found: Mapping[str, float | int | str] = find_bench(config.env.name)(**config.env.arguments)
         return found
+    if config.measure == "view":
+        from sage_gym.evaluation.viewer.bench import run as measure_viewer
+
+        return measure_viewer(**config.view.model_dump())
     from transformers.utils import logging
 
     from sage_gym.distill.bench import run

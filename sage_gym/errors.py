@@ -22,6 +22,7 @@ __all__ = [
     "SandboxFileError",
     "SandboxLostError",
     "TaskKeyError",
+    "TasksDifferError",
     "TooManyFailuresError",
     "UnknownNameError",
     "nearest",
@@ -69,6 +70,34 @@ class TaskKeyError(SageGymError, KeyError):
 
 class CheckpointError(SageGymError, ValueError):
     """A checkpoint of another architecture, or damaged."""
+
+
+class TasksDifferError(SageGymError, ValueError):
+    """Two evaluations of different tasks: which keys are in one alone, and which have another content in each."""
+
+    MOST_SHOWN = 5
+
+    def __init__(self, what: str, only_a: Iterable[str], only_b: Iterable[str], changed: Iterable[str]) -> None:
+        super().__init__(what, tuple(only_a), tuple(only_b), tuple(changed))
+        self.what = what
+        self.only_a: tuple[str, ...] = self.args[1]
+        self.only_b: tuple[str, ...] = self.args[2]
+        self.changed: tuple[str, ...] = self.args[3]
+
+    def __str__(self) -> str:
+        kinds = (
+            ("in the first alone", self.only_a),
+            ("in the second alone", self.only_b),
+            ("with another content in each", self.changed),
+        )
+        differing = [f"  {len(keys)} {how}: {self._shown(keys)}" for how, keys in kinds if keys]
+        return "\n".join(
+            [f"{self.what}: expected both evaluations on the same tasks; evaluate both on one list", *differing]
+        )
+
+    def _shown(self, keys: tuple[str, ...]) -> str:
+        more = f" and {len(keys) - self.MOST_SHOWN} more" if len(keys) > self.MOST_SHOWN else ""
+        return ", ".join(keys[: self.MOST_SHOWN]) + more
 
 
 class RecordError(SageGymError, ValueError):

@@ -7,20 +7,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from rich.console import Console
 
 from sage_gym.config import TRAIN, TrainConfig, check_run, make_environment, make_policy, open_run, read_or_exit
-from sage_gym.config.words import VARIABLE_DEFAULTS
 from sage_gym.errors import ConfigError, SageGymError, UnknownNameError
 from sage_gym.protocols import Critic, Student
 from sage_gym.registry import resolve
-from sage_gym.selection import HeldOut, read_benchmarks
-
-if TYPE_CHECKING:
-    from sage_gym.distill.arena import Arena
 
 __all__ = ["main", "train"]
 
@@ -34,6 +28,7 @@ def train(config: TrainConfig, console: Console) -> None:
     from transformers.utils import logging
 
     from sage_gym.distill.arena import Arena
+    from sage_gym.distill.held_out import open_library
     from sage_gym.distill.rounds import RoundLoop
     from sage_gym.evaluation.report import write_report
     from sage_gym.tracking import open_tracker
@@ -46,14 +41,14 @@ def train(config: TrainConfig, console: Console) -> None:
         raise ConfigError([f"policy: expected one to train, such as nano or causal_lm, got {student.name}"])
     arena = Arena(lambda: make_environment(config.env), config.rollout, config.run.seed)
     _check(config, student, arena.listing.splits())
-    critics, held_out = _critics(config, student), _held_out(config, arena)
+    critics, library = _critics(config, student), open_library(config, arena)
     folder = open_run(config)
     console.print(f"run {config.run_name} in {folder}")
     tracker = open_tracker(
         folder, wandb=config.tracking.wandb, project=config.tracking.project, config=config.model_dump(mode="json")
     )
     try:
-        final = RoundLoop(config, student, arena, tracker, critics, held_out).run()
+        final = RoundLoop(config, student, arena, tracker, critics, library).run()
     finally:
         tracker.close()
     for test in final.tests:
@@ -77,6 +72,7 @@ def _check(config: TrainConfig, student: Student, splits: Sequence[str]) -> None
         "rollout.split": config.rollout.split,
         "evaluate.select_split": config.evaluate.select_split,
         "evaluate.test_split": config.evaluate.test_split,
+        **{f"evaluate.further_splits[{at}]": name for at, name in enumerate(config.evaluate.further_splits)},
     }
     problems = [
         f"{key}: {UnknownNameError('split', name, splits)}" for key, name in named.items() if name not in splits
@@ -103,22 +99,6 @@ def _critics(config: TrainConfig, student: Student) -> list[Critic]:
     scorer = ConsistencyScorer(student.model, cast(Any, student.head), tokens, ids)
     critics = [resolve("reward", "critic")()] if "distil" in stages else []
     return [*critics, *([resolve("reward", "ics")(scorer)] if has_ics else [])]
-
-
-def _held_out(config: TrainConfig, arena: Arena) -> list[HeldOut]:
-    """Return what training text is held against: benchmarks, and what the environment's other splits ask for.
-
-    Raises:
-        CatalogError: a benchmark's file that cannot be read.
-    """
-    rule, folder = config.selection.decontamination, config.selection.benchmarks
-    if "distil" not in config.rounds.stages or rule is None or not rule.enabled:
-        return []
-    if folder == "auto":
-        found = Path(os.environ.get("SAGE_GYM_DATA") or VARIABLE_DEFAULTS["SAGE_GYM_DATA"]) / "data" / "benchmarks"
-        folder = found if found.is_dir() else None
-    splits = dict.fromkeys((config.evaluate.select_split, config.evaluate.test_split))
-    return [*(read_benchmarks(folder) if folder else []), *map(arena.held_out, splits)]
 
 
 def _share(metrics: object) -> str:

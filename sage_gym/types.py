@@ -86,13 +86,14 @@ class View:
 
     `page` names the state whose choices are listed: while it stays the same, a renderer may show `news` alone,
     since the choices shown before still hold. `free` are prefixes of admissible actions that take free text
-    (`search[`), each closed by `]`.
+    (`search[`), each closed by `]`. `references` are what stands in such text for something said before (`$email`).
     """
 
     page: str
     news: str
     choices: tuple[Choice, ...] = ()
     free: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from policies.causal_lm import CausalLM
+from policies.causal_lm.chat import ChatRenderer
+from policies.metacognition import MetacognitionHead
 from sage_gym.types import Context, Decision, Task, Turn, View
 
 SPECIALS = (
@@ -130,3 +133,22 @@ def make_context(
 def make_turn(observation: str, decision: Decision) -> Turn:
     """A turn as the rollout engine records it."""
     return Turn(observation=observation, decision=decision, reward=0.0)
+
+
+def toy_policy(
+    *, preset: str = "plain", is_restricted: bool = True, longest: int = 2048, **options: object
+) -> CausalLM:
+    renderer = ChatRenderer(toy_tokenizer(), preset, restricted=is_restricted)
+    return CausalLM(toy_model(longest=longest), toy_tokenizer(), renderer, **options)  # type: ignore[arg-type]
+
+
+def toy_head(hidden: int = 32) -> MetacognitionHead:
+    torch.manual_seed(1)
+    head = MetacognitionHead(hidden)
+    for linear in [*head.forecasts.values(), *head.openings.values()]:
+        torch.nn.init.normal_(linear.weight)
+    return head
+
+
+def sampled_ids(decisions: list[Decision]) -> list[tuple[int, ...]]:
+    return [d.ledger.sampled_ids for d in decisions if d.ledger is not None]

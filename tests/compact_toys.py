@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from policies.causal_lm.compact import NAMED_COUNT, Vocabulary
+from policies.causal_lm.vocabulary import NAMED_COUNT, Vocabulary
 from sage_gym.types import Choice, View
 from tests.nano_toys import tiny_task, tiny_tokenizer
 

@@ -6,17 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 IS_CI = os.environ.get("CI", "").lower() == "true"
-settings.register_profile(
-    "patient",
-    deadline=None,
-    derandomize=IS_CI,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-settings.load_profile("patient")  # a machine with other work is no failure, nor a draw that only CI made
-
 DEFAULT_DATA = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("sage_gym", "envs", "policies", "rewards")
-CONTRACTS = tuple(f"sage_gym.{name}" for name in ("types", "protocols", "errors", "registry", "spaces"))
+CONTRACTS = tuple(
+    f"sage_gym.{name}" for name in ("types", "protocols", "errors", "registry", "spaces", "arguments", "tasks")
+)
 OPEN_TO_ALL = (*CONTRACTS, "sage_gym.sandbox", "sage_gym.blockwise")
 COMMANDS = tuple(
-    f"sage_gym.{name}" for name in ("train", "evaluate", "ablate", "explain", "export", "view", "play", "bench")
+    f"sage_gym.{name}" for name in ("train", "evaluate", "ablate", "card", "explain", "export", "view", "play", "bench")
 )
 HEAVY = (
     "torch",

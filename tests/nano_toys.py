@@ -10,8 +10,9 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from policies.causal_lm import CausalLM
-from policies.causal_lm.compact import SPECIAL_TOKENS, CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.prompt import Prompt
+from policies.causal_lm.vocabulary import SPECIAL_TOKENS, Vocabulary
 from policies.metacognition import MetacognitionHead
 from policies.nano.model import build_model, build_tokenizer
 from sage_gym.types import Choice, Context, Decision, Ledger, StopReason, Task, Trajectory, Turn, View

@@ -17,8 +17,13 @@ UNATTAINABLE = "database/standard/00225"
 
 
 @pytest.fixture
-def env(sage_gym_data: Path) -> Database:
-    return Database(records=str(sage_gym_data / "data" / "benchmarks" / "agentbench_db"))
+def folder(sage_gym_data: Path) -> str:
+    return str(sage_gym_data / "data" / "benchmarks" / "agentbench_db")
+
+
+@pytest.fixture
+def env(folder: str) -> Database:
+    return Database(records=folder)
 
 
 def problems(env: Database, split: str) -> list[Problem]:
@@ -56,10 +61,8 @@ def test_no_recorded_state_is_the_one_that_the_table_starts_in(env: Database, sp
 
 @pytest.mark.parametrize("scoring", ["original", "current"])
 @pytest.mark.parametrize(("split", "answers"), [("standard", 100), ("dev", 20)])
-def test_recorded_answers_are_right_and_none_at_all_is_not(
-    env: Database, split: str, answers: int, scoring: str
-) -> None:
-    env = Database(records=str(env.library.folder), scoring=scoring, split=split)  # type: ignore[arg-type]
+def test_recorded_answers_are_right_and_none_at_all_is_not(folder: str, split: str, answers: int, scoring: str) -> None:
+    env = Database(records=folder, scoring=scoring, split=split)  # type: ignore[arg-type]
     right = 0
     for problem in problems(env, split):
         env.reset(options={"task": problem.key})

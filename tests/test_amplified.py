@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from policies.amplified import Amplified, lowest_forecast
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.policy import CausalLM
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.metacognition import MetacognitionHead
 from policies.nano.model import build_model, build_tokenizer
 from sage_gym.distill.rows import rows_of

@@ -7,20 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sage_gym.config import TrainConfig
+from sage_gym.config.sections import Rollout
 from sage_gym.distill.arena import Arena
+from sage_gym.distill.held_out import open_library
 from sage_gym.errors import CatalogError
 from sage_gym.evaluation.manifest import read_rounds
-from sage_gym.selection import HeldOut, find_contamination, read_benchmarks
-from sage_gym.selection.fingerprints import SHINGLE, TextIndex, fingerprints
+from sage_gym.selection import HeldOut, Library, find_contamination, read_benchmarks
 from sage_gym.selection.settings import Decontamination
-from sage_gym.selection.similarity import jaccard, ngrams, shingles, words
-from sage_gym.train import _held_out
+from sage_gym.types import Task
 from tests.scripted_student import Doors, scripted_loop
 from tests.trajectories import make_task, make_trajectory
 
@@ -29,6 +28,10 @@ LONG = "how many red doors are there in all"
 
 def texts_of(folder: Path) -> dict[str, list[str]]:
     return {source.name: list(source.texts) for source in read_benchmarks(folder)}
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def test_texts_are_read_from_every_kind_of_file_under_whatever_key(tmp_path: Path) -> None:
@@ -46,9 +49,27 @@ def test_texts_are_read_from_every_kind_of_file_under_whatever_key(tmp_path: Pat
     (tmp_path / ".hidden").mkdir()
     assert texts_of(tmp_path) == {
         "a": [f"{LONG} 1", f"{LONG} 2", f"{LONG} 3"],
-        "b": [f"{LONG} 4", *[line["q"] for line in lines] * 2],
-        "c": [f"{LONG}\nand so on"],
+        "b": [f"{LONG} 4", *[line["q"] for line in lines]],
+        "c": ["# Policy", f"{LONG}\nand so on"],
         "single.txt": [LONG],
+    }
+    assert {source.name: source.unread for source in read_benchmarks(tmp_path) if source.unread} == {
+        "c": ("c/picture.png",)
+    }
+
+
+def test_tables_and_yaml_are_read_cell_by_cell(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f'question,answer\n"{LONG}, said ""he""\nand left",4\n')
+    (tmp_path / "b.tsv").write_text(f"question\tanswer\n{LONG} b\t4\n")
+    (tmp_path / "c.yaml").write_text(f"tasks:\n- intent: {LONG} c\n---\n{LONG} d\n")
+    write_parquet(tmp_path / "e.parquet", [{"q": f"{LONG} e", "choices": [{"text": f"{LONG} f", "n": 1}], "n": 2}])
+    (tmp_path / "g.csv.gz").write_bytes(gzip.compress(f"{LONG} g\n".encode()))
+    assert texts_of(tmp_path) == {
+        "a.csv": [f'{LONG}, said "he"\nand left'],
+        "b.tsv": [f"{LONG} b"],
+        "c.yaml": [f"{LONG} c", f"{LONG} d"],
+        "e.parquet": [f"{LONG} e", f"{LONG} f"],
+        "g.csv.gz": [f"{LONG} g"],
     }
 
 
@@ -57,6 +78,13 @@ def test_a_folder_that_is_missing_and_a_file_that_is_damaged_are_named(tmp_path:
         read_benchmarks(tmp_path / "nowhere")
     (tmp_path / "test.jsonl").write_text('{"a": ')
     with pytest.raises(CatalogError, match=r"test.jsonl: expected a benchmark's file, got Expecting value"):
+        read_benchmarks(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test.parquet", "test.json.gz", "test.yaml"])
+def test_a_damaged_file_of_every_kind_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x1f\x8b [nothing: [that")
+    with pytest.raises(CatalogError, match=rf"{name}: expected a benchmark's file, got"):
         read_benchmarks(tmp_path)
 
 
@@ -71,27 +99,6 @@ def test_the_real_benchmarks_texts_are_found_in_training_text(sage_gym_data: Pat
     found = find_contamination([*train, clean], sources, Decontamination())
     assert set(found.dropped) == {t.id for t in train}
     assert all(overlap.dropped and overlap.overlapping_tasks for overlap in found.overlaps)
-
-
-word_lists = st.lists(st.sampled_from("abcd"), max_size=7).map(" ".join)
-
-
-@given(st.lists(word_lists, max_size=8), word_lists, st.integers(2, 4), st.sampled_from([0.3, 0.6, 1.0]))
-def test_the_index_knows_what_comparing_texts_one_by_one_finds(
-    texts: list[str], query: str, n: int, threshold: float
-) -> None:
-    index = TextIndex(texts, n)
-    held = {gram for text in texts for gram in ngrams(words(text), n)}
-    asked = sorted(ngrams(words(query), n))
-    assert index.holds(fingerprints(asked)).tolist() == [gram in held for gram in asked]
-    own = shingles(query, SHINGLE)
-    pairs = [(text, jaccard(own, shingles(text, SHINGLE))) for text in texts]
-    near = [pair for pair in pairs if pair[1] >= threshold and own]
-    assert list(index.near(fingerprints(own), threshold)) == [(text, pytest.approx(score)) for text, score in near]
-
-
-def test_an_n_grams_fingerprint_depends_on_the_order_of_its_words() -> None:
-    assert len(np.unique(fingerprints(["a b c", "b a c", "c b a", "a b", "a b d"]))) == 5
 
 
 def test_what_is_distilled_leaves_out_benchmarks_and_reports_the_runs_own_splits(tmp_path: Path) -> None:
@@ -120,25 +127,55 @@ def sources_of(monkeypatch: pytest.MonkeyPatch, data: Path, stages: str = "disti
     """The names of what a run would hold its training text against."""
     monkeypatch.setenv("SAGE_GYM_DATA", str(data))
     config = TrainConfig.model_validate({"rounds": {"stages": [stages]}, "selection": selection})
-    return [source.name for source in _held_out(config, Arena(Doors, config.rollout, 0, has_progress=False))]
+    library = open_library(config, Arena(Doors, config.rollout, 0, has_progress=False))
+    return [shelf.source.name for shelf in library.shelves]
 
 
+@pytest.mark.parametrize("stages", ["distil", "reinforce"])
 def test_a_run_takes_the_benchmarks_that_are_there_and_its_environments_held_out_splits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = ["doors select", "doors test"]
-    assert sources_of(monkeypatch, tmp_path) == own
+    assert sources_of(monkeypatch, tmp_path, stages) == own
     (tmp_path / "data" / "benchmarks" / "gsm8k").mkdir(parents=True)
     (tmp_path / "elsewhere" / "mine").mkdir(parents=True)
-    assert sources_of(monkeypatch, tmp_path) == ["gsm8k", *own]
-    assert sources_of(monkeypatch, tmp_path, benchmarks=None) == own
-    assert sources_of(monkeypatch, tmp_path, benchmarks=tmp_path / "elsewhere") == ["mine", *own]
+    assert sources_of(monkeypatch, tmp_path, stages) == ["gsm8k", *own]
+    assert sources_of(monkeypatch, tmp_path, stages, benchmarks=None) == own
+    assert sources_of(monkeypatch, tmp_path, stages, benchmarks=tmp_path / "elsewhere") == ["mine", *own]
 
 
-def test_nothing_is_read_where_nothing_would_be_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_benchmark_stops_a_run_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "damaged.json").write_text("{")
-    assert sources_of(monkeypatch, tmp_path, stages="reinforce", benchmarks=tmp_path) == []
-    assert sources_of(monkeypatch, tmp_path, decontamination=None, benchmarks=tmp_path) == []
-    assert sources_of(monkeypatch, tmp_path, decontamination={"enabled": False}, benchmarks=tmp_path) == []
     with pytest.raises(CatalogError, match=r"damaged.json: expected a benchmark's file"):
-        sources_of(monkeypatch, tmp_path, benchmarks=tmp_path)
+        sources_of(monkeypatch, tmp_path, "reinforce", benchmarks=tmp_path)
+
+
+class ManySplits(Doors):
+    def splits(self) -> tuple[str, ...]:
+        return ("train", "train_test", "test", "select", "test_far", "all")
+
+    def tasks(self, split: str) -> list[Task]:
+        return super().tasks(split.partition("_")[0] if split != "all" else "train")
+
+
+def test_held_out_are_the_splits_that_something_is_judged_by_and_never_the_training_split() -> None:
+    arena = Arena(ManySplits, Rollout(), 0, has_progress=False)
+    assert arena.held_out_splits(("select", "all"), "train") == ["select", "all", "test", "test_far"]
+    assert arena.held_out_splits(("select", "test"), "test") == ["select", "test_far"]
+
+
+def test_a_splits_tasks_are_listed_at_the_first_comparison_and_once() -> None:
+    asked: list[str] = []
+
+    class Asked(Doors):
+        def tasks(self, split: str) -> list[Task]:
+            asked.append(split)
+            return super().tasks(split)
+
+    held_out = Arena(Asked, Rollout(), 0, has_progress=False).held_out("test")
+    assert asked == ["test"]  # for the environment's name
+    library = Library([held_out])
+    [shelf] = library.shelves
+    assert (sorted(shelf.texts)[:2], len(shelf.texts), len(shelf.tasks)) == (["open door 0", "open door 1"], 20, 20)
+    assert library.shelves == (shelf,)
+    assert asked == ["test", "test"]

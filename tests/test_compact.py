@@ -8,7 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.causal_lm.compact import LABEL_COUNT, NAMED_COUNT, CompactRenderer
+from policies.causal_lm.compact import CompactRenderer
+from policies.causal_lm.vocabulary import LABEL_COUNT, NAMED_COUNT
 from sage_gym.types import Context, View
 from tests.compact_toys import (
     LOTS,

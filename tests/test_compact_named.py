@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.causal_lm.compact import NAMED_COUNT, SPECIAL_TOKENS, CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.overlap import MOST_WORDS, is_named, shared_words
 from policies.causal_lm.quotes import MARK_COUNT
+from policies.causal_lm.vocabulary import NAMED_COUNT, SPECIAL_TOKENS, Vocabulary
 from sage_gym.types import Choice, Context, Decision, Ledger, Turn, View
 from tests.causal_lm_toys import toy_tokenizer
 from tests.compact_toys import (

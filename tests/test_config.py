@@ -13,7 +13,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from sage_gym import registry
-from sage_gym.config import BENCH, PLAY, TRAIN, TrainConfig, read, read_or_exit
+from sage_gym.config import BENCH, EVALUATE, PLAY, TRAIN, TrainConfig, read, read_or_exit
 from sage_gym.config.components import environment_file
 from sage_gym.config.listing import settings
 from sage_gym.config.words import lengthen, read_words
@@ -280,7 +280,7 @@ def test_help_lists_every_setting_with_its_value_and_ends_well(capsys: pytest.Ca
     assert "What each score, standardised within its group, counts in the sum." in text
 
 
-@pytest.mark.parametrize("command", [TRAIN, PLAY, BENCH], ids=["train", "play", "bench"])
+@pytest.mark.parametrize("command", [TRAIN, EVALUATE, PLAY, BENCH], ids=["train", "evaluate", "play", "bench"])
 def test_the_examples_in_help_hold_no_unknown_key(command) -> None:
     fields = list(command.model.model_fields)
     for example in command.examples:

@@ -11,6 +11,7 @@ from envs.database.experts import expert as database_expert
 from envs.database.experts import unattainable as database_unattainable
 from envs.terminal.environment import Terminal
 from envs.terminal.experts import expert as terminal_expert
+from envs.terminal.experts import unattainable as terminal_unattainable
 from envs.tools.environment import Tools
 from envs.tools.experts import expert as tools_expert
 from envs.webshop.environment import WebShop
@@ -28,7 +29,10 @@ SUBJECTS = {
     "webshop": EnvironmentSubject(WebShop, webshop_expert, webshop_unattainable),
     "database": EnvironmentSubject(Database, database_expert, database_unattainable),
     "tools": EnvironmentSubject(Tools, tools_expert),
-    "terminal": EnvironmentSubject(Terminal, terminal_expert, tasks=4),
+    "terminal": EnvironmentSubject(Terminal, terminal_expert, terminal_unattainable, tasks=4),
+    "terminal on the stub": EnvironmentSubject(
+        lambda: Terminal(sandbox="stub"), terminal_expert, terminal_unattainable, tasks=24
+    ),
 }
 REWARDS = {"outcome": Outcome, "critic": LearnedCritic, "rule": RuleCritic, "calibration": Calibration}
 TRAJECTORIES = tuple(

@@ -39,9 +39,9 @@ def test_clusters_that_agree_within_widen_the_interval():
     alone = cluster_mean(values, [str(i) for i in range(100)], seed=0)
     together = cluster_mean(sorted(values), [str(i // 10) for i in range(100)], seed=0)
     assert alone.value == together.value == 0.5
-    # standard errors: sqrt(.25/100) = 0.05 and sqrt(.25/10) = 0.158
-    assert alone.high - alone.low == pytest.approx(2 * 1.96 * 0.05, abs=0.02)
-    assert together.high - together.low == pytest.approx(2 * 1.96 * 0.158, abs=0.08)
+    # standard errors: sqrt(.25/99) = 0.0503 and sqrt(.25/9) = 0.167, with Student's quantiles of 99 and 9 degrees
+    assert alone.high - alone.low == pytest.approx(2 * 1.984 * 0.0503, abs=0.02)
+    assert together.high - together.low == pytest.approx(2 * 2.262 * 0.167, abs=0.08)
 
 
 def test_truncation_counts_as_not_succeeded_and_infrastructure_stands_apart():
@@ -138,4 +138,5 @@ def test_a_policy_without_a_head_is_said_to_have_none():
 def test_families_are_what_tasks_name_or_the_tasks_themselves():
     same = [make_trajectory(make_task(f"shop/{i}", family="shoe"), success=i == 0) for i in range(4)]
     assert measure(same).score.method == "bootstrap of 1 clusters"
-    assert measure([make_trajectory(f"shop/{i}") for i in range(4)]).score.method == "bootstrap of 4 clusters"
+    own = [make_trajectory(f"shop/{i}", success=i == 0) for i in range(4)]
+    assert measure(own).score.method == "bootstrap of 4 clusters"

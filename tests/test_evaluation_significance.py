@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 
+from sage_gym.evaluation.gaps import gap_between, success_gap
 from sage_gym.evaluation.pilot import PilotSettings, judge_pilot
 from sage_gym.evaluation.promotion import PromotionSettings, lower_bound, promote
 from sage_gym.evaluation.significance import across_seeds, compare, holm, mcnemar_p, pair, tango_lower
@@ -159,3 +160,19 @@ def test_a_pilot_in_which_nothing_changed_has_shown_nothing():
     arm = evaluation("10" * 25)
     assert not judge_pilot(arm, arm).replanning
     assert judge_pilot(arm, arm, PilotSettings(margin=0.05)).replanning
+
+
+def test_a_gap_has_newcombes_interval():
+    """The example of Newcombe (Statistics in Medicine 1998, table II, method 10): 56 of 70 against 48 of 80."""
+    gap = success_gap(56, 70, 48, 80)
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    mirrored = success_gap(48, 80, 56, 70)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-0.3339, -0.0524), abs=5e-5)
+
+
+def test_a_gap_to_nothing_is_refused_or_left_out():
+    with pytest.raises(ValueError, match="got 3 and 0"):
+        success_gap(1, 3, 0, 0)
+    assert gap_between("a", "b", "free", ([True], []), ([True], [])) is None
+    found = gap_between("a", "b", "free", ([True, False], [False]), ([True, True], [False]))
+    assert (found.before.value, found.after.value, found.split, found.other) == (0.5, 1.0, "a", "b")

@@ -17,8 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.prompt import Prompt
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano import WEIGHTS
 from policies.nano.demonstrations import PRICED, Demonstration, DemonstrationSettings
 from policies.nano.imitation import ImitationSettings, Probes, Sequence_, batch_loss, pack
@@ -291,7 +292,7 @@ def test_recall_is_the_mean_cost_of_the_pieces() -> None:
         Sequence_((8, 6, 7), (0.0, 0.0, 1.0), ends=(1,), pieces=(8,)),
     ]
     batch = next(pack(iter(rows), batch_tokens=128, pool=2))
-    probes = Probes.of(ImitationSettings(recall_weight=0.5), 16, model.config.vocab_size)
+    probes = Probes.of(ImitationSettings(recall_weight=0.5), model)
     with torch.no_grad():
         added = batch_loss(model, batch, probes) - batch_loss(model, batch)
         hidden_BTH = model.model(input_ids=batch.ids_BT).last_hidden_state

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.prompt import Prompt
 from policies.causal_lm.quotes import MARK_COUNT, MOST_SPANS, Quotes, span_of
+from policies.causal_lm.vocabulary import Vocabulary
 from sage_gym.types import Choice, View
 from tests.nano_toys import TURN_TOKENS, follow, tiny_task, tiny_tokenizer, walk
 

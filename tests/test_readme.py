@@ -20,6 +20,9 @@ SMALLER: dict[str, str] = {
         "rollout.tasks_per_round=2 rollout.group_size=2 evaluate.select_tasks=4 evaluate.test_tasks=4 "
         "tracking.wandb=off"
     ),
+    "python -m sage_gym.evaluate env=webshop policy=nano tasks=20": (
+        "python -m sage_gym.evaluate env=webshop policy=random tasks=4 recovery.tasks=0 folder={folder}"
+    ),
 }
 """A command that takes long, to what is run in its place."""
 

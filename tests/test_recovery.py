@@ -18,6 +18,7 @@ from sage_gym.distill.rows import rows_of
 from sage_gym.evaluation.pilot import PilotSettings
 from sage_gym.evaluation.recovery import measure_recovery
 from sage_gym.rollout import (
+    BorrowedActions,
     ReplayedChoices,
     Request,
     collect,
@@ -323,3 +324,23 @@ def test_the_pilots_settings_decide(tmp_path: Path) -> None:
         an_arena(), ScriptedPolicy(perverse), amplified(perverse), tasks(20), tmp_path, round=1, settings=generous
     )
     assert pilot.replanning
+
+
+def test_actions_are_borrowed_at_the_same_turn_from_other_tasks_and_never_what_ended_an_episode() -> None:
+    first = make_trajectory("a/0", actions=["find x", "send x", "done"])
+    again = make_trajectory("a/0", actions=["look x", "done"], attempt=1)
+    other = make_trajectory("a/1", actions=["find y", "send y", "done"])
+    wrong = make_trajectory("a/2", turns=[make_turn("nonsense", is_invalid=True), make_turn("done")])
+    borrowed = BorrowedActions([first, again, other, wrong])
+    assert borrowed(first, 0) == ["find y"]
+    assert borrowed(other, 0) == ["find x", "look x"]
+    assert borrowed(first, 1) == ["send y"]
+    assert borrowed(first, 2) == borrowed(other, 2) == []
+
+
+def test_a_mistake_may_be_forced_at_a_given_turn() -> None:
+    good = [make_trajectory(f"a/{i}", actions=["one", "two", "three"][: i + 1]) for i in range(3)]
+    wanted = forced_mistakes(good, seed=0, alternatives=lambda t, turn: ["other"], turn=1)
+    assert [request.task.key for request in wanted] == ["a/1", "a/2"]
+    for request in wanted:
+        assert [(forced.turn, forced.action) for forced in request.prefix] == [(0, "one"), (1, "other")]

@@ -13,9 +13,10 @@ import torch
 from envs.webshop.environment import WebShop
 from policies.amplified import Amplified
 from policies.causal_lm.chat import ChatRenderer
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.policy import CausalLM
 from policies.causal_lm.prompt import Prompt, Reading
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano.model import build_model, build_tokenizer
 from policies.reflection import Reflective
 from sage_gym.distill.batches import collate

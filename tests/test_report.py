@@ -60,58 +60,61 @@ def episodes(split, n, skill, seed=0, instruction="buy a red shoe"):
 def write_run(folder, skills=(0.35, 0.45, 0.42, 0.6), n=40, instruction="buy a red shoe"):
     """A run as the round loop writes it: round 0, trained rounds, and the test at the end."""
     students = [episodes("select", n, skill, seed=k) for k, skill in enumerate(skills)]
-    incumbent = best = 0
-    for k, student in enumerate(students):
-        promotion = selection = None
-        collected = episodes("train", n, skills[k], seed=50 + k) if k else []
-        if k:
-            rivals = {
-                "incumbent": (f"round {incumbent}", students[incumbent]),
-                "best": (f"round {best}", students[best]),
-            }
-            promotion = promote((f"round {k}", student), rivals)
-            selection = select(
-                [make_group(t) for t in collected],
-                {},
-                SelectionSettings(),
-                [HeldOut("shop test", ["buy a red shoe number 4 in blue at once please"], "shop")],
-            )
-        manifest = account_for_round(
-            run=folder.name,
-            number=k,
-            stage="distil" if k else "start",
-            policy="sage-nano",
-            decoding="restricted to admissible actions, temperature 0",
-            select=student,
-            collected=collected,
-            selection=selection,
-            promotion=promotion,
-            pilot=judge_pilot(students[0][:50], student[:50]) if k == 1 else None,
-            forecast=judge_head(student, episodes("train", n, 0.5, seed=99)),
-            seeds={"run": 0, "collect": 17 + k},
-            files={f"rounds/{k:03d}/trajectories.jsonl": "0" * 64},
-            metrics={"distil/loss": 1.0 / (k + 1)} if k else {},
-            checkpoint=f"rounds/{k:03d}/checkpoint",
-            tokens_trained=120_000 if k else 0,
-            elapsed_s=61.0,
-        )
+    promoted = 0
+    for k in range(len(skills)):
+        manifest = account(folder.name, k, students, promoted, skills[k])
         write_manifest(round_path(folder, k), manifest)
-        if promotion is not None and promotion.promoted:
-            incumbent = best = k
+        if manifest.promotion is not None and manifest.promotion.promoted:
+            promoted = k
     before, after = episodes("test", 200, skills[0], 7, instruction), episodes("test", 200, skills[-1], 8, instruction)
     final = account_for_end(
         run=folder.name,
         environment="webshop",
         policy="sage-nano",
         seed=0,
-        last_promoted=incumbent,
-        tests=[("test", "restricted", before, after), ("test", "free", before, after[:150] + before[150:])],
+        last_promoted=promoted,
+        tests=[
+            ("test", "restricted", before, after),
+            ("test", "free", before, after[:150] + before[150:]),
+            ("test_far", "restricted", episodes("far", 200, 0.1, 7), episodes("far", 200, 0.2, 8)),
+        ],
         forecast=judge_head(after, episodes("select", n, 0.5, seed=98)),
         tokens_trained=360_000,
         elapsed_s=700.0,
     )
     write_manifest(final_path(folder), final)
     return final
+
+
+def account(run, k, students, promoted, skill):
+    """The manifest of a round, whose rival is the student that was promoted last."""
+    student, n = students[k], len(students[k])
+    collected = episodes("train", n, skill, seed=50 + k) if k else []
+    rival = (f"round {promoted}", students[promoted])
+    return account_for_round(
+        run=run,
+        number=k,
+        stage="distil" if k else "start",
+        policy="sage-nano",
+        decoding="restricted to admissible actions, temperature 0",
+        select=student,
+        collected=collected,
+        selection=selected(collected) if k else None,
+        promotion=promote((f"round {k}", student), {"incumbent": rival, "best": rival}) if k else None,
+        pilot=judge_pilot(students[0][:50], student[:50]) if k == 1 else None,
+        forecast=judge_head(student, episodes("train", n, 0.5, seed=99)),
+        seeds={"run": 0, "collect": 17 + k},
+        files={f"rounds/{k:03d}/trajectories.jsonl": "0" * 64},
+        metrics={"distil/loss": 1.0 / (k + 1)} if k else {},
+        checkpoint=f"rounds/{k:03d}/checkpoint",
+        tokens_trained=120_000 if k else 0,
+        elapsed_s=61.0,
+    )
+
+
+def selected(collected):
+    held_out = [HeldOut("shop test", ["buy a red shoe number 4 in blue at once please"], "shop")]
+    return select([make_group(trajectory) for trajectory in collected], {}, SelectionSettings(), held_out)
 
 
 class Page(HTMLParser):
@@ -220,6 +223,9 @@ def test_the_page_says_what_the_manifests_hold(run):
     assert f"{final.forecast.decision.auroc.value:.3f}" in words
     assert f"{final.forecast.decision.brier.uncertainty:.4f}" in words
     assert "logistic regression" in words
+    assert "Risk over coverage" in words
+    assert f"Area {final.forecast.decision.doubt.risk.area.value:.3f}" in words
+    assert "Turn by turn" in words
     assert "near duplicates" in words
     assert "shop test" in words
     assert "Re-planning" in words
@@ -340,3 +346,13 @@ def test_neutralised_text_holds_no_control_or_format_characters(text):
 
 def test_small_p_values_are_not_shown_as_zero():
     assert [p_value(p) for p in (1e-9, 0.0031, 0.0449, 1.0)] == ["< 0.0001", "0.0031", "0.04", "1.00"]
+
+
+def test_the_gap_to_another_split_is_shown(tmp_path):
+    final = write_run(tmp_path / "run")
+    gap = final.gaps[0]
+    page = Page(write_report(tmp_path / "run").read_text())
+    shown = " ".join(" ".join(page.text).split())
+    assert (gap.split, gap.other) == ("test", "test_far")
+    assert f"test test_far {100 * gap.before.value:+.1f}" in shown
+    assert "Newcombe" in shown

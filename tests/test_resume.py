@@ -18,7 +18,7 @@ import torch
 from transformers import PreTrainedModel
 
 import sage_gym  # noqa: F401  registers the environments
-from policies.causal_lm.compact import Vocabulary
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.metacognition import MetacognitionHead
 from policies.nano.model import build_model, build_tokenizer
 from sage_gym.evaluation.manifest import read_final, read_rounds

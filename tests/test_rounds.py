@@ -106,6 +106,21 @@ def test_the_test_split_is_played_once_by_round_0_and_once_by_the_last_promoted(
     assert played_on(loop.script, "test") == {(v, way): SIZES["test"] for v in ("0", "0>1") for way in decodings}
 
 
+def test_further_splits_are_played_once_at_the_end_in_the_runs_own_way_and_their_gap_is_told(tmp_path: Path) -> None:
+    loop = scripted_loop(tmp_path, UP, settings={"evaluate": {"further_splits": ["train", "test"]}})
+    final = loop.run()
+    assert [(test.split, test.decoding.split(",")[0]) for test in final.tests] == [
+        ("test", "restricted to admissible actions"),
+        ("test", "unrestricted"),
+        ("train", "restricted to admissible actions"),
+    ]
+    assert final.tests[2].paired.tasks == 20
+    assert [(gap.split, gap.other) for gap in final.gaps] == [("test", "train")]
+    shares = [[side.success.value for side in (test.before, test.after)] for test in final.tests]
+    assert final.gaps[0].before.value == pytest.approx(shares[0][0] - shares[2][0])
+    assert final.gaps[0].after.value == pytest.approx(shares[0][1] - shares[2][1])
+
+
 def test_where_nothing_was_promoted_round_0_is_tested_once_against_itself(tmp_path: Path) -> None:
     loop = scripted_loop(tmp_path, {0: 0.75, 1: 0.25})
     final = loop.run()

@@ -43,10 +43,10 @@ def test_another_environments_held_out_text_is_dropped():
 
 
 def test_ngrams_common_among_training_tasks_are_ignored():
-    train = trajectories(*(f"please find me a product number {i} of kind {i * 7}" for i in range(200)))
-    source = HeldOut("benchmark", ["please find me a horse", "product number 3 of all"])
+    train = trajectories(*(f"please find me another product number {i} of kind {i * 7}" for i in range(200)))
+    source = HeldOut("benchmark", ["please find me another horse", "product number 3 of all"])
     found = find_contamination(train, [source], RULE)
-    # "please find me a" is in all 200; "product number 3 of" in one
+    # "please find me another" is in all 200; "product number 3 of" in one
     assert list(found.dropped) == ["shop/3#0"]
     everything = find_contamination(train, [source], RULE.model_copy(update={"common_share": 1.0}))
     assert len(everything.dropped) == 200
@@ -54,7 +54,7 @@ def test_ngrams_common_among_training_tasks_are_ignored():
 
 def test_a_copied_instruction_shorter_than_n_words_is_found():
     found = find_contamination(trajectories("Prove Fermat theorem"), [HeldOut("m", ["prove fermat theorem!"])], RULE)
-    assert "1.00 similar" in found.dropped["shop/0#0"]
+    assert found.dropped["shop/0#0"] == "m: instruction is the same as 'prove fermat theorem!'"
 
 
 def test_what_the_policy_wrote_counts_as_training_text():

@@ -61,10 +61,11 @@ def test_what_the_environment_or_the_policy_does_not_have_is_found_before_there_
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["env=webshop", "run=typo", "tracking.wandb=off"]
-    assert main([*words, "rollout.split=trian", "evaluate.test_split=tst"]) == 2
+    assert main([*words, "rollout.split=trian", "evaluate.test_split=tst", "evaluate.further_splits=[test,trans]"]) == 2
     said = capsys.readouterr().err
     assert "rollout.split: no split named 'trian'; did you mean 'train'?" in said
     assert "evaluate.test_split: no split named 'tst'; did you mean 'test'?" in said
+    assert "evaluate.further_splits[1]: no split named 'trans'; did you mean 'train'?" in said
     assert main([*words, "policy=random"]) == 2
     assert "policy: expected one to train, such as nano or causal_lm, got random" in capsys.readouterr().err
     assert main([*words, "env.catalog=nowhere"]) == 2

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["HINT", "Action", "parse_action"]
+__all__ = ["HINT", "RESULT", "Action", "parse_action"]
 
 HINT = 'expected sql[one statement] or answer[["first", "second"]]'
+RESULT = "$result"
+"""As an answer: the cells of the last result. A list that holds this text, `["$result"]`, is that text."""
 OWN = re.compile(r"\s*(sql|answer)\[(.*)\]", re.DOTALL | re.IGNORECASE)
 NAMED = re.compile(r"Action: (.*?)(?:\n|$)")
 BLOCK = re.compile(r"```sql\n([\s\S]*?)\n```")
@@ -17,10 +19,10 @@ FINAL = re.compile(r"(?:^|\n)Final Answer:(.*)")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A statement to carry out, the final answer, or (`invalid`) why it is neither."""
+    """A statement to carry out, the final answer (`result`: the last result is), or (`invalid`) why it is neither."""
 
-    kind: Literal["sql", "answer", "invalid"]
-    content: str
+    kind: Literal["sql", "answer", "result", "invalid"]
+    content: str = ""
 
 
 def parse_action(written: str) -> Action:
@@ -40,6 +42,8 @@ def parse_action(written: str) -> Action:
 
 
 def _own(kind: str, content: str) -> Action:
+    if kind == "answer" and content.lower() == RESULT:
+        return Action("result")
     if kind == "answer":
         return Action("answer", content or "[]")
     statement = _without_fence(content)

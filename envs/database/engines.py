@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from envs.database.embedded import Embedded
+from envs.database.mysql import MySql
+from envs.database.postgresql import PostgreSql
+from envs.database.server import at_address
 from envs.database.tables import Engine, Limits, Table
 from sage_gym.errors import ConfigError
 
@@ -24,11 +27,7 @@ def opener(address: str) -> Opener:
     if address == "sqlite":
         return Embedded
     if scheme in ("mysql", "mariadb"):
-        from envs.database.mysql import MySql
-
-        return MySql.at(address)
+        return at_address(MySql(), address)
     if scheme in ("postgresql", "postgres"):
-        from envs.database.postgresql import PostgreSql
-
-        return PostgreSql.at(address)
+        return at_address(PostgreSql(), address)
     raise ConfigError([f"engine: {EXPECTED}, got {address!r}"])

@@ -8,14 +8,15 @@ from typing import Any, ClassVar, get_args
 import gymnasium
 from gymnasium.error import ResetNeeded
 
-from envs.database.actions import Action, parse_action
+from envs.database.actions import RESULT, Action, parse_action
 from envs.database.engines import opener
-from envs.database.library import Library, TaskList
+from envs.database.library import open_library
 from envs.database.problems import Problem, final_hash
-from envs.database.scoring import Rules, is_right
+from envs.database.scoring import Rules, is_right, spelled
 from envs.database.statements import SqlError
-from envs.database.tables import Engine, Limits, shown
-from sage_gym.errors import ConfigError, UnknownNameError
+from envs.database.synthetic import CAPACITY
+from envs.database.tables import Engine, Limits, Row, shown
+from sage_gym.arguments import check_arguments, expect_one_of, expect_positive, expect_render_mode, expect_size
 from sage_gym.spaces import UnicodeText
 from sage_gym.types import StopReason, Task, View
 
@@ -40,8 +41,10 @@ class Database(gymnasium.Env[str, str]):
 
     ## Action space
     Text: `sql[statement]` or `answer[["first", "second"]]`; also AgentBench's `Action: Operation` with a block of SQL,
-    and `Action: Answer` with `Final Answer: […]`. Anything else changes nothing and is answered with what was expected
-    (AgentBench ends the episode instead).
+    and `Action: Answer` with `Final Answer: […]`. `answer[$result]` answers with the last result's cells, those of its
+    first column, so that a small policy can pass them on without copying them; before there is one, it is invalid, and
+    a list or AgentBench's form takes `$result` as any other text. Anything else changes nothing and is answered with
+    what was expected (AgentBench ends the episode instead).
 
     ## Rewards
     1 for an answer that is right, or, where the task is a change, for an answer given once the tables are in the
@@ -64,7 +67,8 @@ class Database(gymnasium.Env[str, str]):
     records: folder with AgentBench's `dev.jsonl` and `standard.jsonl`; None for
         `$SAGE_GYM_DATA/data/benchmarks/agentbench_db`, whose splits are missing where it is.
     engine: `sqlite`, `mysql://user:password@host:port` or `postgresql://user:password@host:port/database`.
-    split: where `reset` draws from when no task is named: `train`, `select`, `test`, `dev`, `standard`.
+    split: where `reset` draws from when no task is named: `train`, `select`, `test`, `demonstrations`, `dev`,
+        `standard`.
     size, seed: how many tasks each generated split has, and what they are drawn with.
     scoring: `original` (AgentBench 0.2: single numbers equal as numbers, else texts equal as sets) or `current` (its
         rewritten task: within 0.01, percent signs and thousands' commas aside, all words for nothing alike).
@@ -98,11 +102,17 @@ class Database(gymnasium.Env[str, str]):
         timeout_s: float = 5.0,
         render_mode: str | None = None,
     ) -> None:
-        _check_arguments(scoring, max_turns, output_limit, timeout_s, render_mode)
+        check_arguments(
+            expect_one_of("scoring", scoring, get_args(Rules)),
+            expect_positive("max_turns", max_turns, is_optional=True),
+            expect_positive("output_limit", output_limit),
+            expect_positive("timeout_s", timeout_s),
+            expect_render_mode(render_mode),
+            expect_size(size, CAPACITY),
+        )
         self._open = opener(engine)
-        self.library = Library(size, seed, records)
-        if split not in self.library.splits:
-            raise UnknownNameError("split", split, self.library.splits)
+        self.library = open_library(size, seed, records)
+        self.library.check_split(split)
         self.split, self.scoring = split, scoring
         self.max_turns, self.render_mode = max_turns, render_mode
         self.observation_space, self.action_space = UnicodeText(), UnicodeText()
@@ -111,6 +121,7 @@ class Database(gymnasium.Env[str, str]):
         self._problem: Problem | None = None
         self._engine: Engine | None = None
         self._observation, self._statements, self._turns, self._is_over = "", list[str](), 0, True
+        self._rows: list[Row] | None = None
 
     # Tasks
 
@@ -124,7 +135,7 @@ class Database(gymnasium.Env[str, str]):
         Raises:
             UnknownNameError: there is no such split; the nearest is given.
         """
-        return TaskList(self.library.source(split))
+        return self.library.tasks(split)
 
     # Episodes
 
@@ -136,10 +147,10 @@ class Database(gymnasium.Env[str, str]):
             InfrastructureError: a server was asked for and does not answer.
         """
         super().reset(seed=seed)
-        problem = self._choose((options or {}).get("task"))
+        problem = self.library.choose((options or {}).get("task"), self.split, self.np_random)
         self.close()
         self._engine = self._open(problem.tables, self._limits)
-        self._problem, self._statements = problem, []
+        self._problem, self._statements, self._rows = problem, [], None
         self._turns, self._is_over = 0, False
         self._observation = f"{problem.question}\n{USAGE}"
         return self._show(), self._info()
@@ -153,7 +164,7 @@ class Database(gymnasium.Env[str, str]):
         """
         if self._is_over:
             raise ResetNeeded("expected reset() before step(): the episode is over or none has begun")
-        wanted = parse_action(action)
+        wanted = self._passed_on(parse_action(action))
         self._turns += 1
         if wanted.kind == "answer":
             return self._finish(wanted.content)
@@ -207,11 +218,13 @@ class Database(gymnasium.Env[str, str]):
         problem = self.problem
         return self._engine is not None and final_hash(self._engine, problem.tables) == problem.state
 
-    def _choose(self, wanted: Any) -> Problem:
-        if wanted is not None:
-            return self.library.problem(wanted.key if isinstance(wanted, Task) else str(wanted))
-        source = self.library.source(self.split)
-        return source.problem(int(self.np_random.integers(len(source))))
+    def _passed_on(self, wanted: Action) -> Action:
+        """Put the last result in the place of what stands for it."""
+        if wanted.kind != "result":
+            return wanted
+        if self._rows is None:
+            return Action("invalid", f"{RESULT} stands for the last statement's result, and there is none yet")
+        return Action("answer", spelled(self._rows))
 
     def _act(self, wanted: Action) -> str:
         """Carry out a statement, or say what was expected; return the engine's error."""
@@ -220,7 +233,8 @@ class Database(gymnasium.Env[str, str]):
             return ""
         self._statements.append(wanted.content)
         try:
-            self._observation = shown(self._engine.run(wanted.content), self._output_limit)
+            self._rows = self._engine.run(wanted.content)
+            self._observation = shown(self._rows, self._output_limit)
         except SqlError as error:
             self._observation = shown_error(str(error), self._output_limit)
             return str(error)
@@ -259,21 +273,3 @@ class Database(gymnasium.Env[str, str]):
 def shown_error(message: str, limit: int) -> str:
     """Write an engine's reason, cut like a result."""
     return f"Error: {message if len(message) <= limit else message[:limit] + '[TRUNCATED]'}"
-
-
-def _check_arguments(
-    scoring: str, max_turns: int | None, output_limit: int, timeout_s: float, render_mode: str | None
-) -> None:
-    problems = []
-    if scoring not in get_args(Rules):
-        problems.append(f"scoring: expected one of {', '.join(get_args(Rules))}, got {scoring!r}")
-    if max_turns is not None and max_turns < 1:
-        problems.append(f"max_turns: expected a positive number or None, got {max_turns}")
-    if output_limit < 1:
-        problems.append(f"output_limit: expected a positive number, got {output_limit}")
-    if timeout_s <= 0:
-        problems.append(f"timeout_s: expected a positive number, got {timeout_s}")
-    if render_mode not in (None, "ansi", "human"):
-        problems.append(f"render_mode: expected ansi, human or None, got {render_mode!r}")
-    if problems:
-        raise ConfigError(problems)

@@ -1,23 +1,20 @@
-"""A MySQL-compatible server, through PyMySQL; each episode has a database of its own, dropped at the end.
+"""How a MySQL-compatible server is spoken to, through PyMySQL.
 
 What a statement may do beyond its kind and functions is up to the account: give it rights on `sage_gym_%` alone.
 """
 
 from __future__ import annotations
 
-import importlib
-import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sqlglot import exp
 
-from envs.database.statements import SqlError, check_local, in_mysql, parse
-from envs.database.tables import Limits, Row, Table
+from envs.database.server import load_driver
+from envs.database.statements import in_mysql
+from envs.database.tables import Limits, Table
 from envs.database.translation import quoted
-from sage_gym.errors import ConfigError, InfrastructureError
 
 __all__ = ["MySql"]
 
@@ -31,110 +28,57 @@ SETTINGS = (
 two of AgentBench's recorded states show: a change whose condition compares a text with a number goes through."""
 
 
-def _driver() -> Any:
-    try:
-        return importlib.import_module("pymysql")
-    except ModuleNotFoundError as error:
-        raise ConfigError(["engine: mysql:// needs the package 'pymysql'; pip install pymysql"]) from error
-
-
 class MySql:
-    """One episode's database on a server.
-
-    Args:
-        driver: the module `pymysql`.
-        address: `mysql://user:password@host:port`.
-        tables: created and filled.
-        limits: for each statement.
+    """A dialect whose places are databases; addresses are `mysql://user:password@host:port`.
 
     Raises:
-        InfrastructureError: the server does not answer, or refuses.
+        ConfigError: PyMySQL is not installed.
     """
 
-    def __init__(self, driver: Any, address: str, tables: Sequence[Table], limits: Limits) -> None:
-        self._driver, self._limits = driver, limits
-        self._name = f"sage_gym_{secrets.token_hex(8)}"
+    name = "MySQL"
+
+    def __init__(self) -> None:
+        self._driver = load_driver("pymysql", "mysql", "pymysql")
+        self.failure: type[Exception] = self._driver.MySQLError
+
+    def connect(self, address: str, limits: Limits) -> Any:
+        """Open a connection."""
         parts = urlsplit(address)
-        try:
-            self._connection = driver.connect(
-                host=parts.hostname or "localhost",
-                port=parts.port or 3306,
-                user=unquote(parts.username or "root"),
-                password=unquote(parts.password or ""),
-                charset="utf8mb4",
-                autocommit=True,
-                connect_timeout=10,
-                read_timeout=limits.timeout_s + 5,
-            )
-        except driver.MySQLError as error:
-            raise InfrastructureError(f"expected a MySQL server at {parts.hostname}:{parts.port}: {error}") from error
-        try:
-            self._set_up(tables)
-        except driver.MySQLError as error:
-            self.close()
-            raise InfrastructureError(f"expected a MySQL server that can hold the tables: {error}") from error
+        return self._driver.connect(
+            host=parts.hostname or "localhost",
+            port=parts.port or 3306,
+            user=unquote(parts.username or "root"),
+            password=unquote(parts.password or ""),
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=10,
+            read_timeout=limits.timeout_s + 5,
+        )
 
-    @classmethod
-    def at(cls, address: str) -> Callable[[Sequence[Table], Limits], MySql]:
-        """Return what opens databases at an address.
+    def opening(self, place: str, limits: Limits) -> Sequence[str]:
+        """Make a database and use it."""
+        return (f"CREATE DATABASE {place} CHARACTER SET utf8mb4", f"USE {place}")
 
-        Raises:
-            ConfigError: the driver is not installed.
-        """
-        driver = _driver()
-        return lambda tables, limits: cls(driver, address, tables, limits)
+    def settings(self, limits: Limits) -> Sequence[str]:
+        """Limit a statement's time, and be as lenient as AgentBench's server was."""
+        return [setting.format(ms=int(limits.timeout_s * 1000), s=limits.timeout_s) for setting in SETTINGS]
 
-    def run(self, sql: str) -> list[Row]:
-        """Carry out one statement.
-
-        Raises:
-            SqlError: it was not carried out; the message is for the agent.
-            InfrastructureError: the server is gone.
-        """
-        statement = parse(sql)
-        check_local(statement)
-        if isinstance(statement, exp.Use | exp.Commit | exp.Transaction | exp.Rollback):
-            return []
-        try:
-            return self._query(in_mysql(statement), self._limits.rows)
-        except self._driver.MySQLError as error:
-            code = error.args[0] if error.args else 0
-            if code in SERVER_GONE:
-                raise InfrastructureError(f"lost the MySQL server: {error}") from error
-            raise SqlError(": ".join(str(part) for part in error.args)) from error
-
-    def rows_of(self, table: Table) -> list[Row] | None:
-        """Read a task's table by its own columns; None where it, or one of them, is gone."""
-        names = ", ".join(quoted(column.name) for column in table.columns)
-        try:
-            return self._query(f"SELECT {names} FROM {quoted(table.name)}", None)
-        except self._driver.MySQLError as error:
-            if error.args and error.args[0] in SERVER_GONE:
-                raise InfrastructureError(f"lost the MySQL server: {error}") from error
-            return None
-
-    def close(self) -> None:
+    def closing(self, place: str) -> str:
         """Drop the database."""
-        with suppress(self._driver.MySQLError):
-            self._query(f"DROP DATABASE IF EXISTS {self._name}", 0)
-            self._connection.close()
+        return f"DROP DATABASE IF EXISTS {place}"
 
-    def _set_up(self, tables: Sequence[Table]) -> None:
-        self._query(f"CREATE DATABASE {self._name} CHARACTER SET utf8mb4", 0)
-        self._query(f"USE {self._name}", 0)
-        for setting in SETTINGS:
-            with suppress(self._driver.MySQLError):
-                self._query(setting.format(ms=int(self._limits.timeout_s * 1000), s=self._limits.timeout_s), 0)
-        for table in tables:
-            columns = ", ".join(f"{quoted(column.name)} {column.kind}" for column in table.columns)
-            self._query(f"CREATE TABLE {quoted(table.name)} ({columns})", 0)
-            marks = ", ".join(["%s"] * len(table.columns))
-            with self._connection.cursor() as cursor:
-                cursor.executemany(f"INSERT INTO {quoted(table.name).replace('%', '%%')} VALUES ({marks})", table.rows)
+    def quoted(self, name: str) -> str:
+        """Write a name in backticks."""
+        return quoted(name)
 
-    def _query(self, sql: str, rows: int | None) -> list[Row]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            if cursor.description is None:
-                return []
-            return list(cursor.fetchall() if rows is None else cursor.fetchmany(rows))
+    def prepare(self, statement: exp.Expr, sql: str, tables: Sequence[Table]) -> str:
+        """Write it from what was parsed, not as the agent wrote it."""
+        return in_mysql(statement)
+
+    def is_lost(self, error: Exception, connection: Any) -> bool:
+        """Tell by the error's number."""
+        return bool(error.args) and error.args[0] in SERVER_GONE
+
+    def told(self, error: Exception) -> str:
+        """Give number and message."""
+        return ": ".join(str(part) for part in error.args)

@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from envs.database.scoring import combined_hash, state_hash
 from envs.database.tables import Engine, Table
 
-__all__ = ["Problem", "Source", "final_hash"]
+__all__ = ["Problem", "final_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +40,6 @@ class Problem:
     def gold_answer(self) -> str:
         """What to write between `answer[` and `]`."""
         return json.dumps(list(self.answers), ensure_ascii=False)
-
-
-class Source(Protocol):
-    """Problems of one split, by position."""
-
-    @property
-    def split(self) -> str:
-        """The split's name."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def keys(self) -> Sequence[str]:
-        """The keys, in order."""
-        ...
-
-    def problem(self, at: int) -> Problem:
-        """Give one problem."""
-        ...
 
 
 def final_hash(engine: Engine, tables: Sequence[Table]) -> str:

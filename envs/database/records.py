@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,8 +17,9 @@ from envs.database.problems import Problem, final_hash
 from envs.database.statements import SqlError
 from envs.database.tables import Column, Table
 from sage_gym.errors import CatalogError
+from sage_gym.tasks import KeyRange, Source
 
-__all__ = ["FILES", "RecordFile", "default_folder", "read_records"]
+__all__ = ["FILES", "default_folder", "read_records"]
 
 FILES = ("dev", "standard")
 CHANGES = ("INSERT", "UPDATE", "DELETE")
@@ -59,40 +61,6 @@ class Record(_Model):
     sql: _Query = _Query()
 
 
-class RecordFile:
-    """The problems of one file."""
-
-    def __init__(self, split: str, records: Sequence[Record]) -> None:
-        self.split, self._records = split, tuple(records)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def keys(self) -> Sequence[str]:
-        """Return `database/<split>/<line, from 0>`."""
-        return tuple(f"database/{self.split}/{at:05d}" for at in range(len(self)))
-
-    def problem(self, at: int) -> Problem:
-        """Give the problem of one line."""
-        record = self._records[at]
-        held = record.table if isinstance(record.table, tuple) else (record.table,)
-        tables = tuple(_table(table) for table in held)
-        is_change = record.type[0] in CHANGES
-        label = tuple(str(value) for value in record.label or ())
-        gold = label[0] if is_change and label else record.sql.query
-        return Problem(
-            key=f"database/{self.split}/{at:05d}",
-            split=self.split,
-            question="\n".join(part for part in (record.evidence, record.description, record.add_description) if part),
-            tables=tables,
-            gold_sql=gold,
-            judged_by="state" if is_change else "answer",
-            answers=() if is_change else label,
-            state=_wanted_state(record, tables, gold) if is_change else "",
-            family=record.type[0],
-        )
-
-
 def default_folder() -> Path:
     """Return where the records lie under `$SAGE_GYM_DATA`, or under `shared` beside the project; it may be absent."""
     data = Path(os.environ.get("SAGE_GYM_DATA") or Path(__file__).resolve().parents[3] / "shared")
@@ -100,16 +68,41 @@ def default_folder() -> Path:
 
 
 @lru_cache(maxsize=8)
-def read_records(folder: str) -> tuple[RecordFile, ...]:
-    """Read `dev.jsonl` and `standard.jsonl` of a folder.
+def read_records(folder: str) -> Mapping[str, Source[Problem]]:
+    """Read `dev.jsonl` and `standard.jsonl` of a folder, each a split by its name, numbered by line from 0.
 
     Raises:
         CatalogError: the folder has neither, or a line is no record; file, line and cause are given.
     """
-    found = [RecordFile(name, _read(path)) for name in FILES if (path := Path(folder) / f"{name}.jsonl").is_file()]
+    found = {name: _source(path) for name in FILES if (path := Path(folder) / f"{name}.jsonl").is_file()}
     if not found:
         raise CatalogError(f"expected {' or '.join(f'{name}.jsonl' for name in FILES)} in {folder}, got neither")
-    return tuple(found)
+    return MappingProxyType(found)
+
+
+def _source(path: Path) -> Source[Problem]:
+    split, records = path.stem, _read(path)
+    keys = KeyRange(f"database/{split}", len(records))
+    return Source(keys, lambda at: _problem(records[at], keys.key(at), split))
+
+
+def _problem(record: Record, key: str, split: str) -> Problem:
+    held = record.table if isinstance(record.table, tuple) else (record.table,)
+    tables = tuple(_table(table) for table in held)
+    is_change = record.type[0] in CHANGES
+    label = tuple(str(value) for value in record.label or ())
+    gold = label[0] if is_change and label else record.sql.query
+    return Problem(
+        key=key,
+        split=split,
+        question="\n".join(part for part in (record.evidence, record.description, record.add_description) if part),
+        tables=tables,
+        gold_sql=gold,
+        judged_by="state" if is_change else "answer",
+        answers=() if is_change else label,
+        state=_wanted_state(record, tables, gold) if is_change else "",
+        family=record.type[0],
+    )
 
 
 def _read(path: Path) -> list[Record]:

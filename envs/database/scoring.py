@@ -16,7 +16,7 @@ from typing import Any, Literal
 from envs.database.operators import text
 from envs.database.tables import Row
 
-__all__ = ["RULES", "Rules", "combined_hash", "is_right", "state_hash"]
+__all__ = ["RULES", "Rules", "combined_hash", "is_right", "spelled", "state_hash"]
 
 Rules = Literal["original", "current"]
 GROUP_CONCAT_BYTES = 1024
@@ -47,6 +47,11 @@ def combined_hash(hashes: Sequence[str | None]) -> str:
 def is_right(answer: str, gold: Sequence[str], rules: Rules = "original") -> bool:
     """Whether an answer, as written, is the recorded one."""
     return len(answer) <= MAX_ANSWER and RULES[rules](answer, list(gold))
+
+
+def spelled(rows: Iterable[Row]) -> str:
+    """Write the first cell of each row as an answer: a list of texts, NULL as it is shown."""
+    return str(["None" if row[0] is None else text(row[0]) for row in rows if row])
 
 
 def _digest(value: str) -> str:

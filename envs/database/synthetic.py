@@ -6,58 +6,43 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
+from envs.database.demonstration_domains import compose
 from envs.database.domains import DOMAINS, Domain
 from envs.database.embedded import Embedded
 from envs.database.operators import text
 from envs.database.problems import Problem, final_hash
 from envs.database.tables import Column, Row, Table
 from envs.database.templates import KINDS, WORDINGS, Kind
-from sage_gym.errors import ConfigError, SageGymError
+from sage_gym.errors import SageGymError
+from sage_gym.tasks import KeyRange, Source
 
-__all__ = ["CAPACITY", "SPLITS", "Synthetic"]
+__all__ = ["CAPACITY", "SPLITS", "synthetic"]
 
-SPLITS = ("train", "select", "test")
+SPLITS = ("train", "select", "test", "demonstrations")
+"""`demonstrations` is for imitation before any training here: a policy's adapter has seen these tasks alone."""
 CAPACITY = 20_000
 """Tasks of a split: `database/synthetic/` has five digits, and each split its own range of them."""
 ATTEMPTS = 200
 
 
-class Synthetic:
-    """The generated problems of one split.
+def synthetic(split: str, size: int, seed: int) -> Source[Problem]:
+    """Return the generated problems of one split.
 
     Args:
-        split: `train`, `select` or `test`; they share no table and no wording.
-        size: how many.
+        split: one of `SPLITS`; they share no table and no wording.
+        size: how many, of `CAPACITY` at most.
         seed: of the whole set.
-
-    Raises:
-        ConfigError: it cannot give as many.
     """
-
-    def __init__(self, split: str, size: int, seed: int) -> None:
-        if not 0 < size <= CAPACITY:
-            raise ConfigError([f"size: the generator can give 1 to {CAPACITY} tasks a split, got {size}"])
-        self.split, self._size, self._seed = split, size, seed
-        self.first = SPLITS.index(split) * CAPACITY
-        """Index of the first, in keys."""
-
-    def __len__(self) -> int:
-        return self._size
-
-    def keys(self) -> Sequence[str]:
-        """Return the keys, in order."""
-        return tuple(f"database/synthetic/{self.first + at:05d}" for at in range(self._size))
-
-    def problem(self, at: int) -> Problem:
-        """Make one problem."""
-        return make(self.split, self._seed, self.first + at)
+    first = SPLITS.index(split) * CAPACITY
+    return Source(KeyRange("database/synthetic", size, first), lambda at: make(split, seed, first + at))
 
 
 @lru_cache(maxsize=4096)
 def make(split: str, seed: int, index: int) -> Problem:
     """Make the problem of an index, drawing again until its answer is single-valued and its gold SQL does something."""
     rng = random.Random(f"database/{split}/{seed}/{index}")  # hashed by random itself, alike in every process
-    domain = rng.choice([domain for domain in DOMAINS if domain.split == split])
+    known = [domain for domain in DOMAINS if domain.split == split]
+    domain = rng.choice(known) if known else compose(rng)
     kind = KINDS[index % len(KINDS)]
     for _ in range(ATTEMPTS):
         tables = _tables(domain, rng)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from envs.database.demonstration_wordings import DEMONSTRATIONS
+
 __all__ = ["KINDS", "WORDINGS", "Kind"]
 
 
@@ -161,4 +163,5 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "delete": ("'{v_label}' was entered by mistake; erase that one of our {things}.",),
         "delete_many": ("Erase our {things} wherever {tag_words} equals '{v_tag}' and {size_words} is over {v_size}.",),
     },
+    "demonstrations": DEMONSTRATIONS,
 }

@@ -1,60 +1,26 @@
-"""The environment's contract, keys and records; no data needed."""
+"""The environment's contract; no data needed."""
 
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import gymnasium
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
+from envs.database.actions import parse_action
 from envs.database.environment import Database
-from envs.database.experts import unattainable
-from envs.database.synthetic import SPLITS
-from sage_gym.errors import CatalogError, ConfigError, InfrastructureError, TaskKeyError, UnknownNameError
+from envs.database.scoring import spelled
+from sage_gym.errors import ConfigError, UnknownNameError
 from sage_gym.types import View
 
 FIRST = "database/synthetic/00000"
-TABLE = {
-    "table_name": "Airport List",
-    "table_info": {
-        "columns": [{"name": "City", "type": "TEXT"}, {"name": "IATA", "type": "TEXT"}],
-        "rows": [["Vienna", "VIE"], ["Oslo", "OSL"]],
-    },
-}
-SELECT = {
-    "description": "Which city has VIE?",
-    "label": ["Vienna"],
-    "type": ["other"],
-    "table": TABLE,
-    "sql": {"query": "SELECT City FROM `Airport List` WHERE IATA='VIE'"},
-    "add_description": "The name of this table is Airport List.",
-}
-INSERT = {
-    "description": "Add Lima.",
-    "label": ["INSERT INTO `Airport List` VALUES ('Lima', 'LIM')"],
-    "type": ["INSERT"],
-    "table": TABLE,
-    "answer_md5": "",
-}
 
 
 @pytest.fixture
 def env() -> Database:
     return Database(records=None, size=48)
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> str:
-    lines = [json.dumps(record) for record in (SELECT, INSERT)]
-    (tmp_path / "standard.jsonl").write_text("\n".join(lines) + "\n")
-    return str(tmp_path)
-
-
-# The environment's contract
 
 
 def test_gymnasium_finds_nothing_to_complain_of() -> None:
@@ -175,140 +141,46 @@ def test_arguments_that_are_wrong_are_reported_together() -> None:
         Database(engine="oracle://x")
 
 
-@pytest.mark.parametrize(("address", "package"), [("mysql://a@b", "pymysql"), ("postgresql://a@b/c", "psycopg")])
-def test_an_absent_driver_is_named(address: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=f"needs the package '{package}'"):
-        Database(engine=address)
+def test_the_last_result_is_passed_on_without_being_written_out(env: Database) -> None:
+    """The highest of a tag, two cells of a column, and one number; each under both rules."""
+    for rules in ("original", "current"):
+        other = Database(size=48, scoring=rules)
+        for at in (5, 6, 7, 10):
+            other.reset(options={"task": f"database/synthetic/{at:05d}"})
+            other.step("sql[SHOW TABLES]")
+            other.step(f"sql[{other.problem.gold_sql}]")
+            other.step("sql[SELECT nothing FROM nowhere]")
+            assert other.step("answer[ $Result ]")[1] == 1.0, other.problem.key
 
 
-def test_a_server_that_does_not_answer_is_infrastructure(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Absent:
-        MySQLError = OSError
-
-        @staticmethod
-        def connect(**_: object) -> None:
-            raise OSError(2003, "no server")
-
-    monkeypatch.setitem(sys.modules, "pymysql", Absent)
-    env = Database(engine="mysql://root@127.0.0.1:1")
-    with pytest.raises(InfrastructureError, match=r"expected a MySQL server at 127\.0\.0\.1:1"):
-        env.reset(seed=0)
+def test_the_last_result_is_its_first_column_as_texts(env: Database) -> None:
+    assert spelled([("a, b", 1), (None, 2), (11.0, 3), ("it's", 4)]) == repr(["a, b", "None", "11", "it's"])
+    assert spelled([]) == "[]"
 
 
-class ScriptedDriver:
-    """Stands for `pymysql`: remembers what it is sent."""
-
-    MySQLError = OSError
-
-    def __init__(self, refuses: str = "never") -> None:
-        self.sent: list[str] = []
-        self.description, self.refuses = None, refuses
-
-    def connect(self, **_: object) -> ScriptedDriver:
-        return self
-
-    def cursor(self) -> ScriptedDriver:
-        return self
-
-    def __enter__(self) -> ScriptedDriver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def execute(self, sql: str) -> None:
-        self.sent.append(sql)
-        if self.refuses in sql:
-            raise OSError(1166, "no")
-
-    def executemany(self, sql: str, _: object) -> None:
-        self.execute(sql)
-
-    def close(self) -> None:
-        self.sent.append("closed")
-
-
-def test_a_server_is_sent_what_was_checked_and_not_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = ScriptedDriver()
-    monkeypatch.setitem(sys.modules, "pymysql", driver)
-    env = Database(engine="mysql://root@somewhere")
+def test_there_has_to_be_a_result_to_pass_on(env: Database) -> None:
     env.reset(options={"task": FIRST})
-    for hidden in ("SELECT 1 /*! INTO OUTFILE 'x' */", "SELECT 1 --1 INTO OUTFILE 'x'", "SELECT 1 # INTO OUTFILE 'x'"):
-        env.step(f"sql[{hidden}]")
-        assert driver.sent[-1] == "SELECT 1"
-    for foreign in ("SELECT * FROM mysql.user", "SELECT LOAD_FILE('x')", "DELETE FROM sage_gym_1.t"):
-        assert env.step(f"sql[{foreign}]")[4]["sql_error"]
-        assert driver.sent[-1] == "SELECT 1"
-    env.close()
-    assert driver.sent[-2].startswith("DROP DATABASE IF EXISTS sage_gym_")
-    assert driver.sent[-1] == "closed"
-
-
-def test_a_server_that_refuses_a_table_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = ScriptedDriver(refuses="CREATE TABLE")
-    monkeypatch.setitem(sys.modules, "pymysql", driver)
-    with pytest.raises(InfrastructureError, match="that can hold the tables"):
-        Database(engine="mysql://root@somewhere").reset(options={"task": FIRST})
-    assert driver.sent[-2].startswith("DROP DATABASE IF EXISTS sage_gym_")
-
-
-# Keys and records
-
-
-@pytest.mark.parametrize("key", ["database/synthetic/00048", "database/synthetic/99999", "webshop/synthetic/1", "x"])
-def test_a_key_without_a_task_gets_the_range(env: Database, key: str) -> None:
-    with pytest.raises(TaskKeyError, match="database/synthetic/00000 to database/synthetic/00047"):
-        env.reset(options={"task": key})
-
-
-def test_records_are_tasks_of_their_own_splits(records: str) -> None:
-    env = Database(records=records, split="standard")
-    assert env.splits() == (*SPLITS, "standard")
-    assert [task.key for task in env.tasks("standard")] == ["database/standard/00000", "database/standard/00001"]
-    first, _ = env.reset(options={"task": "database/standard/00000"})
-    assert first.startswith("Which city has VIE?\nThe name of this table is Airport List.\n")
-    assert env.step("Action: Operation\n```sql\nSELECT City FROM `Airport List`\n```")[0] == "[('Vienna',), ('Oslo',)]"
-    _, reward, *_ = env.step('I see.\nAction: Answer\nFinal Answer: ["Vienna"]')
-    assert reward == 1.0
-    with pytest.raises(TaskKeyError, match="standard: database/standard/00000 to database/standard/00001"):
-        env.reset(options={"task": "database/standard/00002"})
-
-
-def test_a_record_without_a_hash_is_judged_by_what_its_gold_sql_leaves(records: str) -> None:
-    env = Database(records=records, split="standard")
-    env.reset(options={"task": "database/standard/00001"})
-    env.step("sql[INSERT INTO `Airport List` (IATA, City) VALUES ('LIM', 'Lima')]")
-    assert env.step("answer[ok]")[1] == 1.0
-    assert unattainable(env, "standard") == {}
-
-
-def test_a_task_that_its_own_record_contradicts_is_listed_with_the_reason(tmp_path: Path) -> None:
-    wrong = {**INSERT, "answer_md5": f"[('{'0' * 32}',)]"}
-    failing = {**INSERT, "answer_md5": f"[('{'0' * 32}',)]", "label": ["INSERT INTO nowhere VALUES (1)"]}
-    (tmp_path / "dev.jsonl").write_text(json.dumps(wrong) + "\n" + json.dumps(failing))
-    found = unattainable(Database(records=str(tmp_path)), "dev")
-    assert list(found) == ["database/dev/00000", "database/dev/00001"]
-    assert "the record wants 00000" in found["database/dev/00000"]
-    assert "no such table: nowhere" in found["database/dev/00001"]
+    env.step("sql[SELECT nothing FROM nowhere]")
+    observation, reward, ended, _, info = env.step("answer[$result]")
+    assert (reward, ended, info["invalid_action"]) == (0.0, False, True)
+    assert "there is none yet" in observation
+    env.step("sql[SELECT 1]")
+    env.reset(options={"task": FIRST})
+    assert env.step("answer[$result]")[4]["invalid_action"]
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("{", "line 2"),
-        (json.dumps({**SELECT, "table": {**TABLE, "table_info": {"columns": [], "rows": []}}}), "columns"),
-        (json.dumps({**SELECT, "label": None}), "expected label or answer_md5"),
-        (json.dumps(SELECT).replace('["Oslo", "OSL"]', '["Oslo"]'), "expected rows of 2 values"),
-    ],
+    "written", ['answer[["$result"]]', "answer[$result.]", "Action: Answer\nFinal Answer: $result"]
 )
-def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, line: str, complaint: str) -> None:
-    (tmp_path / "dev.jsonl").write_text(json.dumps(SELECT) + "\n" + line)
-    with pytest.raises(CatalogError, match=complaint) as caught:
-        Database(records=str(tmp_path)).tasks("dev")
-    assert "dev.jsonl, line 2" in str(caught.value)
+def test_what_only_looks_like_a_result_is_an_ordinary_answer(env: Database, written: str) -> None:
+    assert parse_action(written).kind == "answer"
+    env.reset(options={"task": FIRST})
+    env.step(f"sql[{env.problem.gold_sql}]")
+    _, reward, ended, *_ = env.step(written)
+    assert (reward, ended) == (0.0, True)
 
 
-def test_a_folder_without_records_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"expected dev.jsonl or standard.jsonl in .*, got neither"):
-        Database(records=str(tmp_path))
+def test_no_wanted_answer_is_what_stands_for_a_result(env: Database) -> None:
+    for split in env.splits()[:4]:
+        source = env.library.source(split)
+        assert not any("$" in answer for at in range(len(source)) for answer in source.problem(at).answers)

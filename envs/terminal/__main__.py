@@ -1,6 +1,8 @@
 """Check the generator: `python -m envs.terminal [count] [--sandbox docker]` plays so many tasks of each split.
 
-For each split and kind: the reference solution, doing nothing, and what an episode took.
+For each split and kind: the reference solution, doing nothing, and what an episode took. `--sandbox stub` needs no
+engine. With `--records FOLDER`, the records there are played instead, and those that their own solution does not bring
+to 1 are listed with the reason.
 """
 
 from __future__ import annotations
@@ -11,8 +13,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from envs.terminal.environment import Terminal
-from envs.terminal.experts import expert, play
-from envs.terminal.stub_shell import STUB_KINDS
+from envs.terminal.experts import expert, play, unattainable
 from envs.terminal.synthetic import SPLITS
 from sage_gym.sandbox import BACKENDS
 from sage_gym.types import Task
@@ -52,11 +53,10 @@ class Tally:
 
 
 def measure(env: Terminal, split: str, count: int) -> list[Tally]:
-    """Play the first tasks of a split with the reference and with nothing; the stub's, of what it can do."""
+    """Play the first tasks of a split with the reference and with nothing."""
     tallies: dict[str, Tally] = {}
     for task in env.tasks(split)[:count]:
-        if env.backend != "stub" or task.family in STUB_KINDS:
-            _play(env, task, tallies.setdefault(task.family, Tally(split, task.family)))
+        _play(env, task, tallies.setdefault(task.family, Tally(split, task.family)))
     return list(tallies.values())
 
 
@@ -80,7 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m envs.terminal", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("count", nargs="?", type=int, default=COUNT, help="tasks of each split")
     parser.add_argument("--sandbox", choices=BACKENDS, default="docker")
+    parser.add_argument("--records", metavar="FOLDER", help="play AgentBench's records of a folder instead")
     given = parser.parse_args(arguments)
+    if given.records is not None:
+        return _play_records(given.records, given.sandbox)
     env, start = Terminal(sandbox=given.sandbox, size=max(given.count, 1)), perf_counter()
     tallies = [tally for split in SPLITS for tally in measure(env, split, given.count)]
     env.close()
@@ -94,6 +97,18 @@ def main(arguments: list[str] | None = None) -> int:
     for tally in tallies:
         print(*tally.failed, sep="\n", end="\n" if tally.failed else "")
     return 0 if all(tally.reference == tally.tasks and not tally.nothing for tally in tallies) else 1
+
+
+def _play_records(folder: str, sandbox: str) -> int:
+    """Print which records their own solution does not bring to 1."""
+    env = Terminal(records=folder, sandbox=sandbox)
+    for split in env.splits()[len(SPLITS) :]:
+        found = unattainable(env, split)
+        print(f"{split}: {len(found)} of {len(env.tasks(split))} unattainable on {sandbox}")
+        for key, reason in found.items():
+            print(f"  {key}: {reason}")
+    env.close()
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["HINT", "Action", "parse_action"]
+__all__ = ["HINT", "OUTPUT", "Action", "parse_action"]
 
 HINT = "expected bash[command], answer[text] or done[]"
+OUTPUT = "$output"
+"""As an answer: what the last command printed. In quotes, `'$output'`, it is that text."""
 OWN = re.compile(r"\s*(bash|answer|done)\[(.*)\]", re.DOTALL | re.IGNORECASE)
 ACT = re.compile(r"Act:\s*(.+)")
 BLOCK = re.compile(r"```bash\n(.*?)\n```", re.DOTALL)
@@ -17,9 +19,12 @@ FENCED = re.compile(r"```(?:bash|sh)?\s*\n(.*?)\n?```", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A command to run, the final answer, the end without one (`done`), or (`invalid`) why it is none of them."""
+    """A command to run, the final answer, the end without one (`done`), or (`invalid`) why it is none of them.
 
-    kind: Literal["bash", "answer", "done", "invalid"]
+    With `output`, what the last command printed is the answer.
+    """
+
+    kind: Literal["bash", "answer", "output", "done", "invalid"]
     content: str = ""
 
 
@@ -41,6 +46,8 @@ def parse_action(written: str) -> Action:
 def _own(kind: str, content: str) -> Action:
     if kind == "done":
         return Action("done")
+    if kind == "answer" and content.strip().lower() == OUTPUT:
+        return Action("output")
     if kind == "answer":
         return Action("answer", content)
     fenced = FENCED.fullmatch(content.strip())

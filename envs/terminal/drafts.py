@@ -24,6 +24,14 @@ NOUNS = {
         "maple", "marble", "meadow", "mosaic", "nectar", "oakwood", "onyx", "orchid", "otter", "pebble", "pepper",
         "quartz", "raven", "saffron", "sierra", "thistle", "timber", "walnut", "willow", "zephyr",
     ),
+    "demonstrations": (
+        "acorn", "alder", "almond", "arrow", "aspen", "bobcat", "bonsai", "cactus", "camel", "canoe", "cavern", "chalk",
+        "citrus", "cobalt", "cove", "cypress", "daisy", "donkey", "dune", "eagle", "easel", "fjord", "galaxy", "gecko",
+        "geyser", "ginger", "glacier", "granite", "hamlet", "hickory", "iguana", "inlet", "jacket", "kayak", "kettle",
+        "lemon", "llama", "lotus", "mango", "mantle", "mill", "mustard", "nugget", "oasis", "olive", "oyster", "paddle",
+        "panda", "parrot", "peach", "petal", "pigeon", "plume", "pond", "prairie", "puffin", "rocket", "ruby", "sandal",
+        "spruce", "squid", "sunset", "tulip", "tundra", "turtle", "vapor", "velvet", "violet", "wagon", "wombat",
+    ),
 }  # fmt: skip
 """By group of splits, which share none."""
 NAMES = (

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import gymnasium
 from gymnasium.error import ResetNeeded
 
-from envs.terminal.actions import Action, parse_action
-from envs.terminal.library import Library, TaskList
+from envs.terminal.actions import OUTPUT, Action, parse_action
+from envs.terminal.library import open_library
 from envs.terminal.output import shown
 from envs.terminal.pools import pool_of
-from envs.terminal.problems import Problem, Record
+from envs.terminal.problems import Record
 from envs.terminal.session import Session
-from sage_gym.errors import ConfigError, UnknownNameError
+from envs.terminal.synthetic import CAPACITY
+from sage_gym.arguments import check_arguments, expect_one_of, expect_positive, expect_render_mode, expect_size
 from sage_gym.sandbox import BACKENDS, BASE_IMAGE, Limits
 from sage_gym.spaces import UnicodeText
 from sage_gym.types import Choice, StopReason, Task, View
@@ -42,9 +43,11 @@ class Terminal(gymnasium.Env[str, str]):
     the command ended where that was not well (`[exit code 1]`, `[stopped after 30 s …]`, `[not run: …]`).
 
     ## Action space
-    Text: `bash[command]`, `answer[text]` or `done[]`; also AgentBench's `Act: bash` with a block of code,
-    `Act: answer(…)` and `Act: finish`. Anything else changes nothing and is answered with what was expected (AgentBench
-    ends the episode instead).
+    Text: `bash[command]`, `answer[text]` or `done[]`; also AgentBench's `Act: bash` with a block of code, `Act:
+    answer(…)` and `Act: finish`. `answer[$output]` answers with what the last command printed, without the spaces
+    around it, so that a small policy can pass that on without copying it; before a command has run it is invalid, and
+    quotes or AgentBench's form make it any other text. Anything else changes nothing and is answered with what was
+    expected (AgentBench ends the episode instead).
 
     ## Rewards
     1 if all that the task wants holds when the agent ends it, else 0. The look at it cannot be bent by what the agent
@@ -71,12 +74,14 @@ class Terminal(gymnasium.Env[str, str]):
     records: folder with AgentBench's `.json` or `.jsonl` records, each file a split by its name, scripts in `scripts/`;
         None for none.
     sandbox: `docker`; `local`, which runs commands as processes of this machine under your own user and is no security
-        boundary; or `stub`, a few text programs in memory that can do `envs.terminal.stub_shell.STUB_KINDS` only. There
-        is no falling back: where no engine answers, `reset` says so.
+        boundary; or `stub`, a shell with some seventy programs over files in memory (`envs.terminal.stub`), enough for
+        the reference solution of every generated task: it has no Python, nothing in the background and no times, and
+        says so. There is no falling back: where no engine answers, `reset` says so.
     image: of the containers; with bash and Python 3.9 or later. A record may name its own.
     guard: whether a guard stands before each command.
     split: where `reset` draws from when no task is named: `train`, `select`, `test` (other wordings and names),
-        `select_kinds`, `test_kinds` (kinds of task that the others do not have), or a file of records.
+        `select_kinds`, `test_kinds` (kinds of task that the others do not have), `demonstrations` (training's kinds,
+        for imitation before any training here), or a file of records.
     size, seed: how many tasks each generated split has, and what they are drawn with.
     timeout_s: of one command.
     output_limit: characters of a command's output.
@@ -110,10 +115,16 @@ class Terminal(gymnasium.Env[str, str]):
         output_limit: int = 800,
         render_mode: str | None = None,
     ) -> None:
-        _check_arguments(sandbox, max_turns, timeout_s, output_limit, render_mode)
-        self.library = Library(size, seed, records)
-        if split not in self.library.splits:
-            raise UnknownNameError("split", split, self.library.splits)
+        check_arguments(
+            expect_one_of("sandbox", sandbox, BACKENDS),
+            expect_positive("max_turns", max_turns, is_optional=True),
+            expect_positive("timeout_s", timeout_s),
+            expect_positive("output_limit", output_limit),
+            expect_render_mode(render_mode),
+            expect_size(size, CAPACITY),
+        )
+        self.library = open_library(size, seed, records)
+        self.library.check_split(split)
         self.split, self.backend, self.image, self.guard = split, sandbox, image, guard
         self.max_turns, self.render_mode = max_turns, render_mode
         self.observation_space, self.action_space = UnicodeText(), UnicodeText()
@@ -133,7 +144,7 @@ class Terminal(gymnasium.Env[str, str]):
         Raises:
             UnknownNameError: there is no such split; the nearest is given.
         """
-        return TaskList(self.library.source(split))
+        return self.library.tasks(split)
 
     # Episodes
 
@@ -147,7 +158,7 @@ class Terminal(gymnasium.Env[str, str]):
             InfrastructureError: no sandbox could be had, or it was lost.
         """
         super().reset(seed=seed)
-        problem = self._choose((options or {}).get("task"))
+        problem = self.library.choose((options or {}).get("task"), self.split, self.np_random)
         self.close()
         own = problem.goal.image if isinstance(problem.goal, Record) else ""
         pool = pool_of(self.backend, own or self.image, LIMITS)
@@ -165,7 +176,7 @@ class Terminal(gymnasium.Env[str, str]):
         """
         if self._is_over:
             raise ResetNeeded("expected reset() before step(): the episode is over or none has begun")
-        wanted = parse_action(action)
+        wanted = self._passed_on(parse_action(action))
         self._turns += 1
         if wanted.kind in ("answer", "done"):
             return self._finish(wanted.content if wanted.kind == "answer" else None)
@@ -216,11 +227,14 @@ class Terminal(gymnasium.Env[str, str]):
         """The last observation."""
         return self._observation
 
-    def _choose(self, wanted: Any) -> Problem:
-        if wanted is not None:
-            return self.library.problem(wanted.key if isinstance(wanted, Task) else str(wanted))
-        source = self.library.source(self.split)
-        return source.problem(int(self.np_random.integers(len(source))))
+    def _passed_on(self, wanted: Action) -> Action:
+        """Put what the last command printed in the place of what stands for it."""
+        if wanted.kind != "output":
+            return wanted
+        printed = self.session.printed
+        if printed is None:
+            return Action("invalid", f"{OUTPUT} stands for what the last command printed, and none has run yet")
+        return Action("answer", printed)
 
     def _act(self, wanted: Action) -> str:
         """Run a command, or say what was expected."""
@@ -253,21 +267,3 @@ class Terminal(gymnasium.Env[str, str]):
             "success": reward == 1.0,
             "stop_reason": None if stop is None else stop.value,
         }
-
-
-def _check_arguments(
-    sandbox: str, max_turns: int | None, timeout_s: float, output_limit: int, render_mode: str | None
-) -> None:
-    problems = []
-    if sandbox not in BACKENDS:
-        problems.append(f"sandbox: expected one of {', '.join(BACKENDS)}, got {sandbox!r}")
-    if max_turns is not None and max_turns < 1:
-        problems.append(f"max_turns: expected a positive number or None, got {max_turns}")
-    if timeout_s <= 0:
-        problems.append(f"timeout_s: expected a positive number, got {timeout_s}")
-    if output_limit < 1:
-        problems.append(f"output_limit: expected a positive number, got {output_limit}")
-    if render_mode not in (None, "ansi", "human"):
-        problems.append(f"render_mode: expected ansi, human or None, got {render_mode!r}")
-    if problems:
-        raise ConfigError(problems)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
+from envs.terminal.actions import OUTPUT
+from envs.terminal.demonstrations import GRAMMAR, demonstrated
 from envs.terminal.environment import Terminal
 from envs.terminal.problems import Code, Problem, Record
+from envs.terminal.synthetic import SPLITS
+from sage_gym.types import Task
 
-__all__ = ["Expert", "expert", "play", "unattainable"]
+__all__ = ["Expert", "Form", "demonstrator", "expert", "play", "unattainable"]
+
+Form = Literal["plain", "reference"]
+
+_reasons: dict[tuple[str, str, str, bool], str] = {}
+"""What playing a record has shown: its hash, sandbox, image and guard → why it is unattainable, or nothing."""
 
 
 class Expert:
@@ -15,18 +25,33 @@ class Expert:
 
     A record's solution is its example; where it has none, what it is compared with is answered. What another has
     damaged in between it does not mend.
+
+    Args:
+        env: whose problem is read.
+        form: `plain`, or `reference`, for generated tasks of training's kinds: commands that can be imitated
+            (`envs.terminal.demonstrations`), and `answer[$output]`.
     """
 
-    def __init__(self, env: Terminal) -> None:
-        self._env = env
+    grammar = GRAMMAR
+
+    def __init__(self, env: Terminal, form: Form = "plain") -> None:
+        self._env, self._form = env, form
 
     def action(self) -> str:
         """Return the next action for the environment's present state."""
         session = self._env.session
+        if self._form == "reference":
+            return self._by_reference(session.problem)
         left = [command for command in solution(session.problem) if command.strip() not in session.commands]
         if left:
             return f"bash[{left[0]}]"
         return self._end(session.problem)
+
+    def _by_reference(self, problem: Problem) -> str:
+        command = demonstrated(problem)
+        if self._env.session.commands[-1:] != [command]:
+            return f"bash[{command}]"
+        return f"answer[{OUTPUT}]" if not isinstance(problem.goal, Record) and problem.goal.answer else "done[]"
 
     def _end(self, problem: Problem) -> str:
         goal = problem.goal
@@ -54,18 +79,32 @@ def expert(env: Terminal) -> Expert:
     return Expert(env)
 
 
-def unattainable(env: Terminal, split: str) -> dict[str, str]:
-    """List the tasks of a split whose own reference solution scores 0, with the reason; plays each of them.
+def demonstrator(env: Terminal) -> Expert:
+    """Return the expert as a small policy is to imitate it: what a command printed is passed on by reference."""
+    return Expert(env, form="reference")
 
-    AgentBench's records partly need root, its images or a network, none of which a sandbox has.
+
+def unattainable(env: Terminal, split: str) -> dict[str, str]:
+    """List the tasks of a split whose own reference solution scores 0, with the reason.
+
+    Of generated splits there are none, and none is played: a task is made together with its solution, and
+    `python -m envs.terminal` plays as many as one likes. A record is played when it is first asked for in a process
+    with such a sandbox; some of AgentBench's need root, its images or a network, none of which a sandbox has.
     """
-    found = {}
-    for task in env.tasks(split):
+    if split in SPLITS:
+        return {}
+    reasons = {task.key: _reason(env, task) for task in env.tasks(split)}
+    return {key: reason for key, reason in reasons.items() if reason}
+
+
+def _reason(env: Terminal, task: Task) -> str:
+    """Say why a task's own solution does not score 1; empty where it does."""
+    known = (task.hash, env.backend, env.image, env.guard)
+    if known not in _reasons:
         env.reset(options={"task": task})
         reward, seen = play(env, expert(env).action)
-        if reward != 1.0:
-            found[task.key] = f"its own solution scores {reward:g}; last output: {seen[:120]!r}"
-    return found
+        _reasons[known] = "" if reward == 1.0 else f"its own solution scores {reward:g}; last output: {seen[:120]!r}"
+    return _reasons[known]
 
 
 def play(env: Terminal, action: Callable[[], str]) -> tuple[float, str]:

@@ -26,12 +26,13 @@ from dataclasses import dataclass
 from sage_gym.errors import SandboxFileError, SandboxLostError
 from sage_gym.sandbox import Sandbox
 
-__all__ = ["Found", "Program", "end_everything", "is_running", "living", "look", "start_program"]
+__all__ = ["LOOK", "START", "Found", "Program", "end_everything", "is_running", "living", "look", "start_program"]
 
 TRIES = 3
 TIMEOUT_S = 20.0
 PYTHON = ("python3", "-I", "-S", "-c")
 KILL_ALL = "import os; os.kill(-1, 9)"
+START = 'exec -a "$1" sleep 36000 >/dev/null 2>&1 & echo $!'
 CHILDREN = "/proc/1/task/1/children"
 LOOK = """
 import json, os, stat, sys
@@ -75,12 +76,12 @@ def start_program(sandbox: Sandbox, name: str) -> Program:
     Raises:
         SandboxLostError: it could not be started, which no agent can have caused.
     """
-    started = sandbox.exec(["bash", "-c", 'exec -a "$1" sleep 36000 >/dev/null 2>&1 & echo $!', "bash", name])
+    started = sandbox.exec(["bash", "-c", START, "bash", name])
     pid = int(started.stdout or b"0")
     began = _began(sandbox, pid)
-    if not began and sandbox.backend != "stub":  # which has no processes: a task about them cannot be done there
+    if not began:
         raise SandboxLostError(f"expected the program {name!r} to run, but it does not: {started.text(200)}")
-    return Program(name, pid, began or "")
+    return Program(name, pid, began)
 
 
 def is_running(sandbox: Sandbox, program: Program) -> bool | None:

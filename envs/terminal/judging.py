@@ -92,7 +92,7 @@ def _unzipped(content: bytes) -> bytes | None:
 
 
 def _are_as_wanted(wanted: Sequence[Wanted], sandbox: Sandbox) -> bool:
-    """Compare paths; contents first, which need no program, so that the stub can have tasks of files alone."""
+    """Compare paths; contents first, which need no program."""
     for entry in wanted:
         if entry.content is not None and not _is_alike(_read(sandbox, entry.path), entry.content):
             return False

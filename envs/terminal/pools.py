@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections import deque
 
-from envs.terminal.stub_shell import stub_sandbox
+from envs.terminal.stub.sandbox import stub_sandbox
 from sage_gym.errors import EngineAbsentError
 from sage_gym.sandbox import Limits, Sandbox, SandboxPool, open_sandbox
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-__all__ = ["Answer", "Archive", "Code", "File", "Goal", "Problem", "Record", "Run", "Script", "Source", "Wanted"]
+__all__ = ["Answer", "Archive", "Code", "File", "Goal", "Problem", "Record", "Run", "Script", "Wanted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +111,11 @@ class Problem:
     """Names that programs are started under, arguments included; they sleep."""
     solution: tuple[str, ...] = ()
     """Commands; what the last one prints is the answer where one is wanted."""
+    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What a generated instruction names."""
 
     @property
     def hash(self) -> str:
         """Over the content, so that two processes can compare their tasks."""
         content = repr((self.instruction, self.goal, self.files, self.programs, self.solution))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-class Source(Protocol):
-    """Problems of one split, by position."""
-
-    @property
-    def split(self) -> str:
-        """The split's name."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def keys(self) -> Sequence[str]:
-        """The keys, in order."""
-        ...
-
-    def problem(self, at: int) -> Problem:
-        """Give one problem."""
-        ...

@@ -11,43 +11,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from envs.terminal.problems import Code, Problem, Record
 from sage_gym.errors import CatalogError
+from sage_gym.tasks import KeyRange, Source
 
-__all__ = ["LANGUAGES", "RecordFile", "read_records"]
+__all__ = ["LANGUAGES", "read_records"]
 
 LANGUAGES = ("bash", "python", "c", "c++")
 SCRIPTS = "scripts"
 
 
-class RecordFile:
-    """The records of one file, which is a split of its own by the file's name."""
-
-    def __init__(self, split: str, records: Sequence[tuple[str, Record, str]]) -> None:
-        self.split, self._records = split, records
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def keys(self) -> Sequence[str]:
-        """Return the keys, in order."""
-        return tuple(f"terminal/{self.split}/{at:05d}" for at in range(len(self)))
-
-    def problem(self, at: int) -> Problem:
-        """Return one problem."""
-        description, record, family = self._records[at]
-        return Problem(f"terminal/{self.split}/{at:05d}", self.split, description, family, record)
-
-
 @lru_cache(maxsize=8)
-def read_records(folder: str) -> tuple[RecordFile, ...]:
+def read_records(folder: str) -> Mapping[str, Source[Problem]]:
     """Read every `.json` and `.jsonl` of a folder; scripts are looked for in its `scripts/` and beside the file.
+
+    Each file is a split, by its name.
 
     Raises:
         CatalogError: there are none, or a record is bad; names the file and the record.
@@ -56,7 +42,21 @@ def read_records(folder: str) -> tuple[RecordFile, ...]:
     paths = sorted(path for path in root.glob("*.json*") if path.suffix in (".json", ".jsonl"))
     if not paths:
         raise CatalogError(f"expected AgentBench's .json or .jsonl records in {folder}, got none")
-    return tuple(RecordFile(path.stem, [_record(raw, path, at) for at, raw in _raw(path)]) for path in paths)
+    for one, other in pairwise(paths):
+        if one.stem == other.stem:
+            raise CatalogError(f"expected one file a split, got {one.name} and {other.name} in {folder}")
+    return MappingProxyType({path.stem: _read(path) for path in paths})
+
+
+def _read(path: Path) -> Source[Problem]:
+    split, records = path.stem, [_record(raw, path, at) for at, raw in _raw(path)]
+    keys = KeyRange(f"terminal/{split}", len(records))
+
+    def problem(at: int) -> Problem:
+        description, record, family = records[at]
+        return Problem(keys.key(at), split, description, family, record)
+
+    return Source(keys, problem)
 
 
 def _raw(path: Path) -> list[tuple[int, Any]]:

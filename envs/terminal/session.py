@@ -30,6 +30,8 @@ class Session:
         self.problem = problem
         self.commands: list[str] = []
         """Those that ran, in order."""
+        self.printed: str | None = None
+        """What the last of them printed, without the spaces around it."""
         self.denials, self.denial = 0, ""
         """How often the guard did not let a command run, and why it did not the last one."""
         self.lease = Lease(pool)
@@ -53,6 +55,7 @@ class Session:
             self.denials += 1
         else:
             self.commands.append(command)
+            self.printed = result.stdout.decode(errors="replace").strip()
         return result
 
     def judge(self, answer: str | None) -> dict[str, float]:

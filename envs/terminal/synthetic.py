@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from envs.terminal import kinds_files, kinds_programs, kinds_text
+from envs.terminal.demonstration_wordings import DEMONSTRATIONS
 from envs.terminal.drafts import Draw, Kind
 from envs.terminal.problems import Problem
 from envs.terminal.wordings import SEEN, UNSEEN
-from sage_gym.errors import ConfigError
+from sage_gym.tasks import KeyRange, Source
 
-__all__ = ["CAPACITY", "KINDS", "SPLITS", "Synthetic", "kinds_of"]
+__all__ = ["CAPACITY", "KINDS", "SPLITS", "kinds_of", "synthetic", "wordings_of"]
 
-SPLITS = ("train", "select", "test", "select_kinds", "test_kinds")
-"""`select` and `test` have the kinds of `train`, with wordings and names of their own; the others, other kinds."""
+SPLITS = ("train", "select", "test", "select_kinds", "test_kinds", "demonstrations")
+"""`select` and `test` have the kinds of `train`, with wordings and names of their own; `select_kinds` and `test_kinds`,
+other kinds. `demonstrations`, with training's kinds and again wordings and names of its own, is for imitation before
+any training here: a policy's adapter has seen these tasks alone.
+"""
 CAPACITY = 100_000
 """Tasks of a split: `terminal/<split>/` has five digits."""
 KINDS: tuple[Kind, ...] = (*kinds_text.KINDS, *kinds_files.KINDS, *kinds_programs.KINDS)
@@ -27,33 +30,15 @@ def kinds_of(split: str) -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS if kind.group == group)
 
 
-class Synthetic:
-    """The generated problems of one split.
+def synthetic(split: str, size: int, seed: int) -> Source[Problem]:
+    """Return the generated problems of one split.
 
     Args:
         split: one of `SPLITS`.
-        size: how many.
+        size: how many, of `CAPACITY` at most.
         seed: of the whole set.
-
-    Raises:
-        ConfigError: it cannot give as many.
     """
-
-    def __init__(self, split: str, size: int, seed: int) -> None:
-        if not 0 < size <= CAPACITY:
-            raise ConfigError([f"size: the generator can give 1 to {CAPACITY} tasks a split, got {size}"])
-        self.split, self._size, self._seed = split, size, seed
-
-    def __len__(self) -> int:
-        return self._size
-
-    def keys(self) -> Sequence[str]:
-        """Return the keys, in order."""
-        return tuple(f"terminal/{self.split}/{at:05d}" for at in range(self._size))
-
-    def problem(self, at: int) -> Problem:
-        """Make one problem."""
-        return make(self.split, self._seed, at)
+    return Source(KeyRange(f"terminal/{split}", size), partial(make, split, seed))
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +48,7 @@ def make(split: str, seed: int, index: int) -> Problem:
     kinds = kinds_of(split)
     kind = kinds[index % len(kinds)]
     draft = kind.make(Draw(rng, split.removesuffix("_kinds")))
-    wording = rng.choice(SEEN[kind.name][split] if kind.group == "seen" else UNSEEN[kind.name])
+    wording = rng.choice(wordings_of(kind, split))
     return Problem(
         key=f"terminal/{split}/{index:05d}",
         split=split,
@@ -73,4 +58,12 @@ def make(split: str, seed: int, index: int) -> Problem:
         files=tuple(draft.files),
         programs=tuple(draft.programs),
         solution=tuple(draft.solution),
+        fields=dict(draft.fields),
     )
+
+
+def wordings_of(kind: Kind, split: str) -> tuple[str, ...]:
+    """Return how a split asks for a kind of task that it has."""
+    if kind.group != "seen":
+        return UNSEEN[kind.name]
+    return DEMONSTRATIONS[kind.name] if split == "demonstrations" else SEEN[kind.name][split]

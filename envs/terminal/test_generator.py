@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from envs.terminal.demonstration_wordings import DEMONSTRATIONS
 from envs.terminal.drafts import NOUNS
-from envs.terminal.environment import Terminal
-from envs.terminal.synthetic import CAPACITY, KINDS, SPLITS, Synthetic, kinds_of
+from envs.terminal.synthetic import KINDS, SPLITS, kinds_of, synthetic
 from envs.terminal.wordings import SEEN, UNSEEN
-from sage_gym.errors import ConfigError, TaskKeyError
-
-
-def test_two_processes_with_different_hash_seeds_make_identical_tasks() -> None:
-    code = (
-        "from envs.terminal.synthetic import SPLITS, Synthetic\n"
-        "for split in SPLITS:\n"
-        "    source = Synthetic(split, 64, 3)\n"
-        "    print([source.problem(at).hash for at in range(64)])\n"
-    )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(outputs) == 1
-    assert outputs.pop().count("'") == 2 * 5 * 64
-
-
-def test_a_task_depends_on_its_index_and_seed_alone() -> None:
-    small, large, other = Synthetic("test", 3, 0), Synthetic("test", 90, 0), Synthetic("test", 3, 1)
-    assert [small.problem(at) for at in range(3)] == [large.problem(at) for at in range(3)]
-    assert small.problem(0).hash != other.problem(0).hash
-    assert len({large.problem(at).hash for at in range(90)}) == 90
 
 
 def test_there_are_kinds_enough_and_some_are_held_out() -> None:
     groups = {split: {kind.name for kind in kinds_of(split)} for split in SPLITS}
     assert len(KINDS) == len({kind.name for kind in KINDS}) == 24
     assert len(groups["train"]) == 15
-    assert groups["train"] == groups["select"] == groups["test"]
+    assert groups["train"] == groups["select"] == groups["test"] == groups["demonstrations"]
     assert len(groups["select_kinds"]) == 4
     assert len(groups["test_kinds"]) == 5
     assert sum(map(len, (groups["train"], groups["select_kinds"], groups["test_kinds"]))) == len(KINDS)
@@ -57,9 +24,9 @@ def test_there_are_kinds_enough_and_some_are_held_out() -> None:
 
 def test_splits_share_no_wording_and_no_name() -> None:
     wordings = [text for split in SEEN.values() for texts in split.values() for text in texts]
-    wordings += [text for texts in UNSEEN.values() for text in texts]
+    wordings += [text for held in (UNSEEN, DEMONSTRATIONS) for texts in held.values() for text in texts]
     assert len(set(wordings)) == len(wordings)
-    assert set(SEEN) == {kind.name for kind in kinds_of("train")}
+    assert set(SEEN) == set(DEMONSTRATIONS) == {kind.name for kind in kinds_of("train")}
     assert set(UNSEEN) == {kind.name for kind in KINDS} - set(SEEN)
     assert all(len(split["train"]) >= 3 and split["select"] and split["test"] for split in SEEN.values())
     assert all(len(texts) >= 3 for texts in UNSEEN.values())
@@ -71,7 +38,7 @@ def test_splits_share_no_wording_and_no_name() -> None:
 def test_a_task_uses_only_the_names_of_its_split(split: str) -> None:
     foreign = {noun for group, nouns in NOUNS.items() if group != split.removesuffix("_kinds") for noun in nouns}
     for at in range(len(kinds_of(split)) * 4):
-        problem = Synthetic(split, 100, 5).problem(at)
+        problem = synthetic(split, 100, 5).problem(at)
         written = " ".join([problem.instruction, *problem.solution, *(file.path for file in problem.files)])
         assert not foreign & set(re.findall(r"[a-z]+", written)), problem.key
 
@@ -79,13 +46,13 @@ def test_a_task_uses_only_the_names_of_its_split(split: str) -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_wordings_are_filled_in_whole(split: str) -> None:
     for at in range(len(kinds_of(split)) * 6):
-        assert not set("{}") & set(Synthetic(split, 1_000, 0).problem(at).instruction)
+        assert not set("{}") & set(synthetic(split, 1_000, 0).problem(at).instruction)
 
 
 def test_no_problem_is_solved_by_what_it_starts_with() -> None:
     for split in SPLITS:
         for at in range(200):
-            problem = Synthetic(split, 200, 1).problem(at)
+            problem = synthetic(split, 200, 1).problem(at)
             goal, files = problem.goal, {file.path: file for file in problem.files}
             assert goal.answer or goal.paths or goal.archive or goal.script or goal.stopped
             if goal.paths:
@@ -97,16 +64,3 @@ def test_no_problem_is_solved_by_what_it_starts_with() -> None:
                     or entry.mode not in (None, files[entry.path].mode)
                     for entry in goal.paths
                 ), problem.key
-
-
-@pytest.mark.parametrize("size", [0, CAPACITY + 1])
-def test_the_generator_says_how_many_it_can_give(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"can give 1 to {CAPACITY} tasks a split, got {size}"):
-        Terminal(size=size)
-
-
-def test_the_last_task_of_the_largest_set_can_be_made() -> None:
-    env = Terminal(sandbox="stub", size=CAPACITY)
-    assert env.reset(options={"task": "terminal/test_kinds/99999"})[1]["task"] == "terminal/test_kinds/99999"
-    with pytest.raises(TaskKeyError):
-        Terminal(sandbox="stub", size=7).reset(options={"task": "terminal/test_kinds/00007"})

@@ -12,7 +12,7 @@ from envs.terminal import inspection
 from envs.terminal.inspection import Program, end_everything, is_running, look
 from envs.terminal.judging import is_answer_right, is_archive_right, judge
 from envs.terminal.problems import Answer, Archive, File, Goal, Wanted
-from envs.terminal.stub_shell import stub_sandbox
+from envs.terminal.stub.sandbox import stub_sandbox
 from sage_gym.errors import SandboxFileError
 from sage_gym.sandbox import Result
 from sage_gym.sandbox.stub import Said, StubSandbox

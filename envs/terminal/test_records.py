@@ -49,14 +49,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def local() -> Iterator[LocalSandbox]:
+@pytest.fixture(scope="module")
+def lent() -> Iterator[LocalSandbox]:
     with LocalSandbox() as sandbox:
         yield sandbox
 
 
+@pytest.fixture
+def local(lent: LocalSandbox) -> LocalSandbox:
+    lent.reset()
+    return lent
+
+
 def record(folder: Path, at: int) -> Record:
-    goal = read_records(str(folder))[0].problem(at).goal
+    goal = read_records(str(folder))["mine"].problem(at).goal
     assert isinstance(goal, Record)
     return goal
 
@@ -92,7 +98,7 @@ def test_a_file_may_have_one_record_or_one_a_line_and_upstreams_folders(tmp_path
     (tmp_path / "scripts" / "7" / "init.sh").write_text("touch x")
     (tmp_path / "data" / "7" / "one.json").write_text(json.dumps(MAKE))
     (tmp_path / "data" / "7" / "lines.jsonl").write_text(f"{json.dumps(MATCH)}\n\n{json.dumps(REGEX)}\n")
-    found = {file.split: len(file) for file in read_records(str(tmp_path / "data" / "7"))}
+    found = {split: len(file) for split, file in read_records(str(tmp_path / "data" / "7")).items()}
     assert found == {"lines": 2, "one": 1}
 
 
@@ -141,6 +147,10 @@ def test_the_example_is_the_reference_solution_and_what_it_cannot_reach_is_liste
         env.reset(options={"task": f"terminal/mine/{at:05d}"})
         assert env.step("Act: finish")[1] == 0.0
     assert list(unattainable(env, "mine")) == ["terminal/mine/00001"]
+    played = env.session
+    assert list(unattainable(env, "mine")) == ["terminal/mine/00001"]
+    assert unattainable(env, "train") == {}
+    assert env.session is played, "what is known is not played again"
 
 
 def test_a_record_may_name_its_image(tmp_path: Path) -> None:
@@ -179,6 +189,13 @@ def test_what_is_no_record_at_all_is_said(tmp_path: Path) -> None:
         Terminal(records=str(tmp_path))
     (tmp_path / "mine.json").write_text("{")
     with pytest.raises(CatalogError, match=r"mine\.json: expected JSON"):
+        Terminal(records=str(tmp_path))
+
+
+def test_two_files_cannot_be_one_split(tmp_path: Path) -> None:
+    for suffix in ("json", "jsonl"):
+        (tmp_path / f"mine.{suffix}").write_text(json.dumps(MATCH))
+    with pytest.raises(CatalogError, match=r"expected one file a split, got mine\.json and mine\.jsonl"):
         Terminal(records=str(tmp_path))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -12,43 +13,33 @@ from gymnasium.error import ResetNeeded
 from envs.tools.briefing import SHOWN, Shown, brief
 from envs.tools.company import Company
 from envs.tools.faults import Faults
-from envs.tools.generator import Puzzle, make_puzzle
+from envs.tools.generator import Puzzle, key_prefix, make_puzzle
 from envs.tools.python_sandbox import PythonSandbox
 from envs.tools.scoring import SHORTFALLS, Score, score
 from envs.tools.session import Session
 from envs.tools.splits import MOST_TASKS, SPLITS, draw
 from envs.tools.toolbox import TOOLS
-from sage_gym.errors import ConfigError, TaskKeyError, UnknownNameError
+from sage_gym.arguments import (
+    check_arguments,
+    expect_one_of,
+    expect_positive,
+    expect_render_mode,
+    expect_share,
+    expect_size,
+)
 from sage_gym.sandbox.opening import BACKENDS
 from sage_gym.sandbox.pool import SandboxPool
 from sage_gym.sandbox.text import neutral
 from sage_gym.spaces import UnicodeText
+from sage_gym.tasks import KeyRange, Library, Source
 from sage_gym.types import StopReason, Task, View
 
-__all__ = ["TaskList", "Tools"]
+__all__ = ["Tools"]
 
 SUCCESS = 1.0 - 1e-9
-SIZES = {"train": 20_000}
+SIZES = {"train": 20_000, "demonstrations": MOST_TASKS}
 SIZE = 1_000
 Backend = Literal["stub", "local", "docker"]
-
-
-class TaskList(Sequence[Task]):
-    """The tasks of one split, made when asked for."""
-
-    def __init__(self, split: str, size: int) -> None:
-        self._split, self._size = split, size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(self._size))]
-        index = at + self._size if at < 0 else at
-        if not 0 <= index < self._size:
-            raise IndexError(f"expected a task below {self._size}, got {at}")
-        return make_puzzle(self._split, index).task
 
 
 class Tools(gymnasium.Env[str, str]):
@@ -89,7 +80,10 @@ class Tools(gymnasium.Env[str, str]):
     sandbox: where `run_python` runs: `stub` (arithmetic in this process), `local` or `docker`.
     pool: a pool of sandboxes to borrow from instead.
     tools_shown: what the first observation says of the tools: their signatures, their JSON schemas, or nothing.
-    size: how many tasks each split offers; by default 20,000 for training and 1,000 for each other.
+    size: how many tasks each split offers; by default 20,000 for training, 100,000 for demonstrations, 1,000 for
+    each other.
+    most_calls: plans have at most so many calls (2 to 8; None: 8, all there are). Shorter plans are tasks of their own
+    (`tools/train-3/00000`); what is held out is the same.
 
     ## References
     OpenAI, "Function calling" (the format of the schemas); Yao et al., "τ-bench", arXiv 2406.12045 (success by the
@@ -115,14 +109,25 @@ class Tools(gymnasium.Env[str, str]):
         pool: SandboxPool | None = None,
         tools_shown: Shown = "signatures",
         size: int | None = None,
+        most_calls: int | None = None,
         max_turns: int | None = 20,
         render_mode: str | None = None,
     ) -> None:
-        _check_arguments(faults, sandbox, tools_shown, size, max_turns, render_mode)
-        if split not in SPLITS:
-            raise UnknownNameError("split", split, SPLITS)
+        check_arguments(
+            expect_share("faults", faults),
+            expect_one_of("sandbox", sandbox, BACKENDS),
+            expect_one_of("tools_shown", tools_shown, SHOWN),
+            expect_size(size, MOST_TASKS, is_optional=True),
+            ""
+            if most_calls is None or most_calls >= 2
+            else f"most_calls: expected 2 or more, or None, got {most_calls}",
+            expect_positive("max_turns", max_turns, is_optional=True),
+            expect_render_mode(render_mode),
+        )
+        self.library = _library(size, most_calls)
+        self.library.check_split(split)
         self.split, self.faults, self.fault_seed = split, faults, fault_seed
-        self.tools_shown, self.size, self.max_turns, self.render_mode = tools_shown, size, max_turns, render_mode
+        self.tools_shown, self.max_turns, self.render_mode = tools_shown, max_turns, render_mode
         self.observation_space, self.action_space = UnicodeText(), UnicodeText()
         self._python = PythonSandbox(sandbox, pool)
         self._session: Session | None = None
@@ -140,9 +145,7 @@ class Tools(gymnasium.Env[str, str]):
         Raises:
             UnknownNameError: there is no such split; the nearest is given.
         """
-        if split not in SPLITS:
-            raise UnknownNameError("split", split, SPLITS)
-        return TaskList(split, self._size_of(split))
+        return self.library.tasks(split)
 
     def schemas(self) -> list[dict[str, Any]]:
         """Return the tools as OpenAI function calling takes them."""
@@ -157,7 +160,7 @@ class Tools(gymnasium.Env[str, str]):
             TaskKeyError: no such task; the valid range is given.
         """
         super().reset(seed=seed)
-        puzzle = self._choose((options or {}).get("task"))
+        puzzle = self.library.choose((options or {}).get("task"), self.split, self.np_random)
         if self._session is not None:
             self._session.company.close()
         self._python.renew()
@@ -220,21 +223,6 @@ class Tools(gymnasium.Env[str, str]):
             raise ResetNeeded("expected reset() first: no episode has begun")
         return self._session
 
-    def _size_of(self, split: str) -> int:
-        return self.size or SIZES.get(split, SIZE)
-
-    def _choose(self, wanted: Any) -> Puzzle:
-        if wanted is None:
-            return make_puzzle(self.split, int(self.np_random.integers(self._size_of(self.split))))
-        key = wanted.key if isinstance(wanted, Task) else str(wanted)
-        environment, _, rest = key.partition("/")
-        split, _, number = rest.partition("/")
-        is_number = number.isascii() and number.isdigit() and len(number) == 5
-        if environment == "tools" and split in SPLITS and is_number and int(number) < self._size_of(split):
-            return make_puzzle(split, int(number))
-        held = ", ".join(f"tools/{name}/00000 to tools/{name}/{self._size_of(name) - 1:05d}" for name in SPLITS)
-        raise TaskKeyError(f"no task {key!r}; there are {held}")
-
     def _score(self) -> Score:
         session = self.session
         puzzle, ending = session.puzzle, session.ending
@@ -266,21 +254,12 @@ class Tools(gymnasium.Env[str, str]):
         return info
 
 
-def _check_arguments(
-    faults: float, sandbox: str, tools_shown: str, size: int | None, max_turns: int | None, render_mode: str | None
-) -> None:
-    problems = []
-    if not 0.0 <= faults <= 1.0:
-        problems.append(f"faults: expected a share in [0, 1], got {faults}")
-    if sandbox not in BACKENDS:
-        problems.append(f"sandbox: expected one of {', '.join(BACKENDS)}, got {sandbox!r}")
-    if tools_shown not in SHOWN:
-        problems.append(f"tools_shown: expected one of {', '.join(SHOWN)}, got {tools_shown!r}")
-    if size is not None and not 1 <= size <= MOST_TASKS:
-        problems.append(f"size: the generator can give 1 to {MOST_TASKS} tasks a split, got {size}")
-    if max_turns is not None and max_turns < 1:
-        problems.append(f"max_turns: expected a positive number or None, got {max_turns}")
-    if render_mode not in (None, "ansi", "human"):
-        problems.append(f"render_mode: expected ansi, human or None, got {render_mode!r}")
-    if problems:
-        raise ConfigError(problems)
+def _library(size: int | None, most_calls: int | None) -> Library[Puzzle]:
+    sizes = {split: size or SIZES.get(split, SIZE) for split in SPLITS}
+    sources = {
+        split: Source(
+            KeyRange(key_prefix(split, most_calls), count), partial(make_puzzle, split, most_calls=most_calls)
+        )
+        for split, count in sizes.items()
+    }
+    return Library(sources, lambda puzzle: puzzle.task)

@@ -13,7 +13,7 @@ from envs.tools.interpreter import run
 from envs.tools.plan import Act, Plan, Threshold, field_of, fill, fit, show
 from envs.tools.schema import Answer, ToolError
 from envs.tools.skeleton import Skeleton
-from envs.tools.splits import SEEN, draw, part_of_instruction, pools
+from envs.tools.splits import PARTS, draw, part_of_instruction, pools
 from envs.tools.steps.draft import Draft
 from envs.tools.toolbox import CHANGING, TOOLS
 from envs.tools.wording import instruct
@@ -21,7 +21,17 @@ from envs.tools.world import World, make_world
 from sage_gym.errors import SageGymError
 from sage_gym.types import Task
 
-__all__ = ["Outcome", "Puzzle", "UnfitError", "arguments_of", "draft_plan", "holds", "make_puzzle", "play_plan"]
+__all__ = [
+    "Outcome",
+    "Puzzle",
+    "UnfitError",
+    "arguments_of",
+    "draft_plan",
+    "holds",
+    "key_prefix",
+    "make_puzzle",
+    "play_plan",
+]
 
 MOST_TRIES = 200
 MOST_WORDS = 64
@@ -53,36 +63,43 @@ class UnfitError(Exception):
 
 
 @lru_cache(maxsize=256)
-def make_puzzle(split: str, index: int) -> Puzzle:
-    """Make a task: a function of its split and number alone.
+def make_puzzle(split: str, index: int, most_calls: int | None = None) -> Puzzle:
+    """Make a task: a function of its split and number, and of how many calls its plan may have, alone.
 
     Raises:
         SageGymError: no draw of `MOST_TRIES` makes a good one.
     """
-    seed = draw("task", split, index)
+    level = () if most_calls is None else (most_calls,)
+    seed = draw("task", split, index, *level)
     world = make_world(seed)
     for attempt in range(MOST_TRIES):
-        rng = Random(draw("plan", split, index, attempt))
+        rng = Random(draw("plan", split, index, attempt, *level))
         try:
-            plan = draft_plan(_choose(split, rng), world, rng)
+            plan = draft_plan(_choose(split, rng, most_calls), world, rng)
             if not _is_for(split, plan.instruction):
                 continue
             outcome = play_plan(world, plan)
         except (UnfitError, IndexError, ToolError):
             continue
-        task = _task(split, index, seed, world, plan, outcome)
+        key = f"{key_prefix(split, most_calls)}/{index:05d}"
+        task = _task(key, split, seed, world, plan, outcome)
         return Puzzle(task, world, plan, outcome.expected, outcome.answer)
     raise SageGymError(f"expected a task among {MOST_TRIES} draws for {split} {index}, got none")
 
 
 def _is_for(split: str, instruction: str) -> bool:
     is_short = len(instruction.split()) <= MOST_WORDS
-    return is_short and (split not in SEEN or part_of_instruction(instruction) == split)
+    return is_short and (split not in PARTS or part_of_instruction(instruction) == PARTS[split])
 
 
-def _choose(split: str, rng: Random) -> Skeleton:
+def key_prefix(split: str, most_calls: int | None) -> str:
+    """Return what stands before a task's number in its key: shorter plans are tasks of their own."""
+    return f"tools/{split}" if most_calls is None else f"tools/{split}-{most_calls}"
+
+
+def _choose(split: str, rng: Random, most_calls: int | None) -> Skeleton:
     """Draw a shape, then a skeleton of it, so that no rich shape crowds the others out."""
-    shapes = pools()[split]
+    shapes = pools(most_calls)[split]
     return rng.choice(shapes[rng.choice(sorted(shapes))])
 
 
@@ -142,7 +159,6 @@ def arguments_of(act: Act, read: Any) -> dict[str, Any]:
     return {name: fit(fill(value, read), kinds[name]) for name, value in act.arguments}
 
 
-def _task(split: str, index: int, seed: int, world: World, plan: Plan, outcome: Outcome) -> Task:
-    key = f"tools/{split}/{index:05d}"
+def _task(key: str, split: str, seed: int, world: World, plan: Plan, outcome: Outcome) -> Task:
     digest = hashlib.sha256(repr((world, plan, outcome)).encode()).hexdigest()
     return Task(key, plan.instruction, split, seed % 2**31, digest, "tools", family=plan.family)

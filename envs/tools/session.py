@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from envs.tools.calls import Call, Ending, Mistake, parse
@@ -22,6 +23,8 @@ from sage_gym.types import View
 __all__ = ["Entry", "Session"]
 
 BETWEEN = re.compile(r"[\s()*+,/'=]+")
+MOST_REFERENCES = 40
+"""Of each answer that a view names."""
 PREFIXES = (*(f"{name}[" for name in TOOLS), "answer[", "done[")
 
 
@@ -35,11 +38,11 @@ class Entry:
     answer: Answer
     fault: Fault | None = None
     is_error: bool = False
+    key: str = field(init=False)
+    """What identifies the call."""
 
-    @property
-    def key(self) -> str:
-        """What identifies the call."""
-        return call_key(self.tool, self.arguments)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", call_key(self.tool, self.arguments))
 
     @property
     def is_sound(self) -> bool:
@@ -82,7 +85,14 @@ class Session:
         """Give the state in brief."""
         if self.ending is not None:
             return View("done", self.news)
-        return View("tools", self.news, (), PREFIXES)
+        return View("tools", self.news, (), PREFIXES, tuple(self._references()))
+
+    def _references(self) -> Iterator[str]:
+        """Name what earlier answers hold: by the field alone, and by the answer's number too."""
+        for entry in self.log:
+            if not entry.is_error:
+                for name, _ in islice(paths(entry.answer), MOST_REFERENCES):
+                    yield from (f"${name}", f"${entry.number}.{name}")
 
     def faults_met(self) -> list[Entry]:
         """List the calls that met a fault."""

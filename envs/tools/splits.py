@@ -7,6 +7,8 @@
 - `train`, `select` and `test` share training's shapes and combinations; which of them a task belongs to is a keyed hash
   of its instruction (60, 20 and 20 %), so that no instruction is in two of them.
 - `test_shapes` has the held-out shapes, filled with combinations that occur in training.
+- `demonstrations` is for imitation before any training here: half of training's combinations, by a keyed hash, with
+  instructions of the part that `train` has. sage-nano's adapter has seen these alone.
 """
 
 from __future__ import annotations
@@ -19,14 +21,24 @@ from types import MappingProxyType
 from envs.tools.shapes import SHAPES, skeletons
 from envs.tools.skeleton import Skeleton
 
-__all__ = ["HELD_OUT_SHAPES", "MOST_TASKS", "SPLITS", "draw", "held_out_shapes", "part_of_instruction", "pools"]
+__all__ = [
+    "HELD_OUT_SHAPES",
+    "MOST_TASKS",
+    "PARTS",
+    "SPLITS",
+    "draw",
+    "held_out_shapes",
+    "part_of_instruction",
+    "pools",
+]
 
 KEY = "sage-gym tools v0"
 HELD_OUT_SHAPES = 2
 MOST_TASKS = 100_000
 """Of each split: what five digits of a key can count."""
-SPLITS = ("train", "select", "test", "select_combinations", "test_combinations", "test_shapes")
-SEEN = SPLITS[:3]
+SPLITS = ("train", "select", "test", "select_combinations", "test_combinations", "test_shapes", "demonstrations")
+PARTS = {"train": "train", "select": "select", "test": "test", "demonstrations": "train"}
+"""Split → the part that its instructions belong to, for those that share training's shapes and combinations."""
 
 
 def draw(*parts: object) -> int:
@@ -72,15 +84,25 @@ def _tools_of(shapes: Iterable[str]) -> set[str]:
     return {tool for skeleton in skeletons() if skeleton.shape in wanted for tool in skeleton.tools}
 
 
-@lru_cache(maxsize=1)
-def pools() -> MappingProxyType[str, MappingProxyType[str, tuple[Skeleton, ...]]]:
-    """Return split → shape → the skeletons that its tasks are made of."""
+@lru_cache(maxsize=8)
+def pools(most_calls: int | None = None) -> MappingProxyType[str, MappingProxyType[str, tuple[Skeleton, ...]]]:
+    """Return split → shape → the skeletons that its tasks are made of, those of at most `most_calls` calls.
+
+    Which combinations and shapes are held out does not depend on it.
+    """
+    if most_calls is not None:
+        short = {
+            split: [skeleton for held in shapes.values() for skeleton in held if len(skeleton.tools) <= most_calls]
+            for split, shapes in pools().items()
+        }
+        return MappingProxyType({split: _by_shape(held) for split, held in short.items()})
     unseen = held_out_shapes()
     seen = [skeleton for skeleton in skeletons() if skeleton.shape not in unseen]
     parts = {family: part_of_combination(family) for family in {skeleton.family for skeleton in seen}}
     trained = [skeleton for skeleton in seen if parts[skeleton.family] == "train"]
     known = {skeleton.family for skeleton in trained}
-    found = dict.fromkeys(SEEN, trained)
+    found = dict.fromkeys(PARTS, trained)
+    found["demonstrations"] = [skeleton for skeleton in trained if draw("demonstrations", skeleton.family) % 2 == 0]
     for split in ("select_combinations", "test_combinations"):
         found[split] = [skeleton for skeleton in seen if parts[skeleton.family] == split]
     found["test_shapes"] = [

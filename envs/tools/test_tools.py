@@ -130,14 +130,16 @@ def test_only_the_changing_tools_change_anything() -> None:
     env = Tools(faults=0.0, max_turns=None)
     env.reset(seed=3)
     chance, changed = RandomCalls(env, 5), set()
+    before = env.session.company.changes()
     for _ in range(160):
         action = chance.action()
         if not action.startswith("call["):
             continue
-        before = env.session.company.changes()
         assert not env.step(action)[4]["invalid_action"]
-        if env.session.company.changes() != before:
+        after = env.session.company.changes()
+        if after != before:
             changed.add(env.session.log[-1].tool)
+        before = after
     assert changed
     assert changed <= CHANGING
 

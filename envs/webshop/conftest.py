@@ -18,7 +18,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store.cache_clear()
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> str:
-    """Return a folder that holds a shop of two products."""
-    return str(write(tmp_path / "shop", [SHIRT, PAN]))
+@pytest.fixture(scope="session")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a folder that holds a shop of two products; none of the tests changes it."""
+    return str(write(tmp_path_factory.mktemp("catalog") / "shop", [SHIRT, PAN]))

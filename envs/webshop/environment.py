@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import gymnasium
 from gymnasium.error import ResetNeeded
@@ -12,35 +12,17 @@ from envs.webshop.goals import Goal
 from envs.webshop.observation import header, observe_rich, observe_text
 from envs.webshop.reward import SHORTFALLS, Rules
 from envs.webshop.session import Session
-from envs.webshop.store import Store, open_store
-from sage_gym.errors import ConfigError, UnknownNameError
+from envs.webshop.store import open_store
+from sage_gym.arguments import check_arguments, expect_one_of, expect_positive, expect_render_mode
+from sage_gym.errors import UnknownNameError
 from sage_gym.spaces import UnicodeText
+from sage_gym.tasks import TaskList
 from sage_gym.types import StopReason, Task, View
 
-__all__ = ["TaskList", "WebShop"]
+__all__ = ["WebShop"]
 
 SUCCESS = 1.0 - 1e-9
-MODES = ("text", "text_rich")
-RULES = ("upstream", "fixed")
 Mode = Literal["text", "text_rich"]
-
-
-class TaskList(Sequence[Task]):
-    """The tasks of one split, made when asked for."""
-
-    def __init__(self, store: Store, split: str) -> None:
-        self._store, self._split = store, split
-        self._kind, self._indices = store.splits[split].kind, store.splits[split].indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        goal = self._store.goal(self._kind, int(self._indices[at]))
-        seed = int(goal.hash[:8], 16)
-        return Task(goal.key, goal.instruction, self._split, seed, goal.hash, "webshop", family=goal.asin)
 
 
 class WebShop(gymnasium.Env[str, str]):
@@ -111,7 +93,12 @@ class WebShop(gymnasium.Env[str, str]):
         show_attributes: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        _check_arguments(observation_mode, rules, max_turns, render_mode)
+        check_arguments(
+            expect_one_of("observation_mode", observation_mode, get_args(Mode)),
+            expect_one_of("rules", rules, get_args(Rules)),
+            expect_positive("max_turns", max_turns, is_optional=True),
+            expect_render_mode(render_mode),
+        )
         paths = [None if path is None else str(path) for path in (catalog, goals, prices, title_nouns)]
         self.store = open_store(*paths, show_attributes)
         self.split = split
@@ -139,7 +126,8 @@ class WebShop(gymnasium.Env[str, str]):
         """
         if split not in self.store.splits:
             raise UnknownNameError("split", split, self.store.splits)
-        return TaskList(self.store, split)
+        kind, indices = self.store.splits[split].kind, self.store.splits[split].indices
+        return TaskList(len(indices), lambda at: _task(self.store.goal(kind, int(indices[at])), split))
 
     # Episodes
 
@@ -245,15 +233,6 @@ class WebShop(gymnasium.Env[str, str]):
         return info
 
 
-def _check_arguments(mode: str, rules: str, max_turns: int | None, render_mode: str | None) -> None:
-    problems = []
-    if mode not in MODES:
-        problems.append(f"observation_mode: expected one of {', '.join(MODES)}, got {mode!r}")
-    if rules not in RULES:
-        problems.append(f"rules: expected one of {', '.join(RULES)}, got {rules!r}")
-    if max_turns is not None and max_turns < 1:
-        problems.append(f"max_turns: expected a positive number or None, got {max_turns}")
-    if render_mode not in (None, "ansi", "human"):
-        problems.append(f"render_mode: expected ansi, human or None, got {render_mode!r}")
-    if problems:
-        raise ConfigError(problems)
+def _task(goal: Goal, split: str) -> Task:
+    seed = int(goal.hash[:8], 16)
+    return Task(goal.key, goal.instruction, split, seed, goal.hash, "webshop", family=goal.asin)

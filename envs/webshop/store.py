@@ -18,7 +18,7 @@ from envs.webshop.prepared import Prepared, Products, load_prepared, prepare
 from envs.webshop.search import Index
 from envs.webshop.splits import Splits
 from envs.webshop.worlds import locate
-from sage_gym.errors import TaskKeyError
+from sage_gym.tasks import KeyRange, no_task
 
 __all__ = ["Store", "open_store"]
 
@@ -76,18 +76,12 @@ class Store:
         Raises:
             TaskKeyError: the key is not of this catalogue; the valid range is given.
         """
-        environment, _, rest = key.partition("/")
-        kind, _, number = rest.partition("/")
-        for known in self.goals:
-            is_there = number.isascii() and number.isdigit() and int(number) < len(self.goals[known])
-            if environment == "webshop" and kind == known and is_there:
-                return self.goal(known, int(number))
-        ranges = " or ".join(
-            f"webshop/{kind}/00000 to webshop/{kind}/{len(table) - 1:05d}"
-            for kind, table in self.goals.items()
-            if len(table)
-        )
-        raise TaskKeyError(f"expected a task key from {ranges}, got {key!r}")
+        ranges = {kind: KeyRange(f"webshop/{kind}", len(table)) for kind, table in self.goals.items()}
+        for kind, keys in ranges.items():
+            at = keys.find(key)
+            if at is not None:
+                return self.goal(kind, at)
+        raise no_task(key, ranges)
 
 
 @lru_cache(maxsize=16)

@@ -160,7 +160,7 @@ RECORDS = st.lists(VALUES | st.dictionaries(st.text(max_size=4), VALUES), max_si
 
 
 @given(RECORDS, st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_records_are_read_whole_whatever_the_chunk_size(tmp_path_factory: Any, records: Any, chunk: int) -> None:
     from envs.webshop import records as module
 

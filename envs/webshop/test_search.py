@@ -29,7 +29,7 @@ def test_bm25_of_one_term_is_what_the_formula_gives() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pruned_search_finds_what_full_search_finds(seed: int) -> None:
     generator = np.random.default_rng(seed)
     builder = IndexBuilder()

@@ -10,14 +10,12 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import sage_gym  # noqa: F401
+from envs.webshop import bench
 from envs.webshop.environment import WebShop
 from envs.webshop.experts import expert
 from envs.webshop.pages import visible
 from sage_gym.errors import ConfigError, TaskKeyError, UnknownNameError
 from tests.webshop_toys import PAN, SHIRT, at_shirt, write
-
-pytestmark = pytest.mark.usefixtures("own_cache")
-
 
 # The environment's contract
 
@@ -293,10 +291,10 @@ def test_bullets_of_blanks_are_shown_as_upstreams_parser_shows_them(tmp_path: Pa
 # The benchmark
 
 
-def test_benchmark_measures_steps_resets_and_the_catalogue(catalog: str) -> None:
-    from envs.webshop.bench import run
-
-    measured = run(catalog, steps=300)
+@pytest.mark.usefixtures("own_cache")
+def test_benchmark_measures_steps_resets_and_the_catalogue(catalog: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "INSTANCES", 50)
+    measured = bench.run(catalog, steps=100)
     assert measured["products"] == 2
     speeds = [value for name, value in measured.items() if "a second" in name]
     assert len(speeds) == 2

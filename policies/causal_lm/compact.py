@@ -9,8 +9,9 @@ A long choice (a result's title) gets a label *behind* its text, so that the lab
 can be compared with the instruction; choosing it is copying the label. A choice that the instruction names in full
 (`color: navy`) gets one of a few labels of its own, counted on each page. Any other short choice (an option, a button)
 is written out; restricted decoding spells out only what distinguishes it. Behind either stands how many of its words
-the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written. Labels
-count the choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
+the instruction names: `<~n>` (`overlap`). Free text quotes spans of the instruction (`quotes`), or is written; where a
+page has several prefixes for it (`bash[`, `answer[`), the last labels stand for them (`prefixes`). The others count the
+choices of the present page. Where a page stays, or is returned to, only the news is appended, and its labels
 anew where they changed or another page came between: `<obs> news <left> <~2> <0> <~3> <1> ... <act>`, choices not taken
 yet first. A page of options ends with how much of what the instruction asks for as `group: value` it does not offer:
 `<obs> news  color: navy <=0>  size: small <or> ... <left> <~1> <act>`. While it stays, that is said again, behind the
@@ -25,110 +26,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
-from policies.causal_lm.overlap import MOST_WORDS, count_lacking, is_named, shared_words
-from policies.causal_lm.prompt import Prompt, Reading
-from policies.causal_lm.quotes import MARK_COUNT, Quotes
+from policies.causal_lm.overlap import count_lacking, is_named
+from policies.causal_lm.prefixes import PrefixRestriction
+from policies.causal_lm.prompt import Prompt, Reading, Restriction
+from policies.causal_lm.quotes import Quotes, words_of
+from policies.causal_lm.vocabulary import LABEL_COUNT, Vocabulary
 from sage_gym.types import Choice, Context, Turn, View
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+__all__ = ["ChoiceRestriction", "CompactRenderer", "Page"]
 
-__all__ = ["LABEL_COUNT", "SPECIAL_TOKENS", "ChoiceRestriction", "CompactRenderer", "Vocabulary"]
-
-LABEL_COUNT = 64
-"""Long choices beyond so many on one page are not offered."""
-NAMED_COUNT = 8
-"""Choices named in full beyond so many on one page are shown as any other."""
-
-SPECIAL_TOKENS = (
-    "<pad>",
-    "<task>",
-    "<obs>",
-    "<act>",
-    "<write>",
-    "<end>",
-    "<inverse>",
-    "<success>",
-    "<failure>",
-    "<left>",
-    "<quote>",
-    *(f"<w{index}>" for index in range(MARK_COUNT)),
-    *(f"<={index}>" for index in range(NAMED_COUNT)),
-    *(f"<~{count}>" for count in range(1, MOST_WORDS + 1)),
-    "<or>",
-    *(f"<{index}>" for index in range(LABEL_COUNT)),
-)
-FIRST_LABEL = len(SPECIAL_TOKENS) - LABEL_COUNT
 MOST_RESTRICTIONS = 20_000
 LONGEST_WRITTEN = 14
 """Tokens; choices with longer texts are labelled."""
-
-
-class Vocabulary:
-    """The ids that the compact style uses, and a cached encoder of texts.
-
-    Args:
-        tokenizer: one that has `SPECIAL_TOKENS`.
-        choice_tokens: a choice's text is cut to so many tokens, its last ones kept (`$12.5` stands at the end).
-        news_tokens: news are cut to so many tokens.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, choice_tokens: int = 24, news_tokens: int = 96) -> None:
-        missing = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
-        if missing:
-            raise ValueError(
-                f"the compact prompt style needs the tokens {', '.join(SPECIAL_TOKENS[:9])} and {LABEL_COUNT} labels; "
-                f"this tokenizer lacks {len(missing)} of them, the first {missing[0]!r}; use prompt=plain"
-            )
-        self.tokenizer = tokenizer
-        ids: dict[str, int] = tokenizer.get_vocab()
-        self.pad, self.task, self.obs, self.act, self.write, self.end = (ids[t] for t in SPECIAL_TOKENS[:6])
-        self.inverse, self.success, self.failure = (ids[t] for t in SPECIAL_TOKENS[6:9])
-        marks = tuple(ids[f"<w{index}>"] for index in range(MARK_COUNT))
-        self.quotes = Quotes(ids["<quote>"], marks, self.end)
-        self.named = tuple(ids[f"<={index}>"] for index in range(NAMED_COUNT))
-        self.separator, self.left = ids["<or>"], ids["<left>"]
-        self.shared = tuple(ids[f"<~{count}>"] for count in range(1, MOST_WORDS + 1))
-        self.labels = tuple(ids[t] for t in SPECIAL_TOKENS[FIRST_LABEL:])
-        self.stop_labels = frozenset((*self.labels, *self.named))
-        self.label_index = {token_id: index for index, token_id in enumerate(self.labels)}
-        self.choice_tokens, self.news_tokens = choice_tokens, news_tokens
-        self._cache: dict[str, tuple[int, ...]] = {}
-
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Encode lower-cased text without special tokens."""
-        known = self._cache.get(text)
-        if known is None:
-            if len(self._cache) > 200_000:
-                self._cache.clear()
-            encoded = self.tokenizer.encode(text.lower(), add_special_tokens=False, split_special_tokens=True)
-            known = self._cache[text] = tuple(encoded)
-        return known
-
-    def encode_choice(self, text: str) -> tuple[int, ...]:
-        """Encode a choice's text, its middle cut out when too long."""
-        ids = self.encode(text)
-        if len(ids) <= self.choice_tokens:
-            return ids
-        tail = 8
-        return ids[: self.choice_tokens - tail] + ids[-tail:]
-
-    def encode_instruction(self, text: str) -> tuple[int, ...]:
-        """Encode an instruction with a mark behind each word, as far as there are marks."""
-        words, marks = text.split(), self.quotes.marks
-        ids = [id_ for word, mark in zip(words, marks, strict=False) for id_ in (*self.encode(word), mark)]
-        return (*ids, *self.encode(" ".join(words[len(marks) :])))
-
-    def overlap(self, instruction: str, choice: str) -> tuple[int, ...]:
-        """Return the token that says how many of a choice's words the instruction names; nothing where none."""
-        count = shared_words(instruction, choice)
-        return (self.shared[count - 1],) if count else ()
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Decode ordinary ids to text."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
 class ChoiceRestriction:
@@ -183,7 +93,7 @@ class CompactRenderer:
     vocabulary: Vocabulary
     restricted: bool = True
     max_context: int = 1536
-    _restrictions: dict[tuple[object, ...], ChoiceRestriction] = field(default_factory=dict)
+    _restrictions: dict[tuple[object, ...], Restriction] = field(default_factory=dict)
 
     def render(self, context: Context) -> Prompt:
         """Append the new page, or only its news where it was shown; start anew when the context would be outgrown."""
@@ -206,11 +116,16 @@ class CompactRenderer:
             ids=ids,
             is_continuation=is_continuation,
             restriction=self._restriction(page, view, instruction) if self.restricted and is_listed else None,
-            stop_ids=self.vocabulary.stop_labels | {self.vocabulary.end},
+            stop_ids=self._stop_ids(view),
             max_tokens=context.turn_tokens,
             read=partial(self._read, page, view, instruction),
             notes={"page": page.key, "actions": page.actions},
         )
+
+    def _stop_ids(self, view: View) -> frozenset[int]:
+        prefixes = self.vocabulary.prefixes(view)
+        stops = self.vocabulary.stop_labels | {self.vocabulary.end}
+        return stops - set(prefixes.labels) if prefixes else stops
 
     def _observe(self, view: View, shown: Sequence[Page], context: Context) -> tuple[tuple[int, ...], Page]:
         """Give the ids of an observation and the page whose labels hold."""
@@ -224,6 +139,7 @@ class CompactRenderer:
             return (*ids, *listed, *self._remaining(page, view, context), vocabulary.act), page
         named = self.named(view, instruction)
         labelled: list[str] = []
+        room = LABEL_COUNT - (len(view.free) if len(view.free) > 1 else 0)
         group = ""
         for choice in view.choices:
             head, colon, rest = choice.text.partition(": ")
@@ -234,7 +150,7 @@ class CompactRenderer:
             elif self.is_written(choice):
                 overlap = vocabulary.overlap(instruction, rest if colon else choice.text)
                 ids += (*vocabulary.encode(text), *overlap, vocabulary.separator)
-            elif len(labelled) < LABEL_COUNT:
+            elif len(labelled) < room:
                 ids += (*vocabulary.encode_choice(choice.text), *vocabulary.overlap(instruction, choice.text))
                 ids.append(vocabulary.labels[len(labelled)])
                 labelled.append(choice.action)
@@ -287,21 +203,31 @@ class CompactRenderer:
                 spelled.setdefault((*self.vocabulary.encode(choice.text), self.vocabulary.end), choice.action)
         return spelled
 
-    def _restriction(self, page: Page, view: View, instruction: str) -> ChoiceRestriction:
+    def _restriction(self, page: Page, view: View, instruction: str) -> Restriction:
         named = tuple(self.named(view, instruction))
-        words = len(instruction.split())
-        key = (page.actions, view.choices, named, bool(view.free), words)
+        words = len(words_of(instruction))
+        key = (page.actions, view.choices, named, view.free, view.references, words)
         if key not in self._restrictions:
             if len(self._restrictions) > MOST_RESTRICTIONS:
                 self._restrictions.clear()
+            texts, prefixes = tuple(self.spell(page, view, instruction)), self.vocabulary.prefixes(view)
             free = (self.vocabulary.write, self.vocabulary.quotes, words) if view.free else None
-            self._restrictions[key] = ChoiceRestriction(self.spell(page, view, instruction), free)
+            if prefixes is None:
+                self._restrictions[key] = ChoiceRestriction(texts, free)
+            else:
+                marks, referring = prefixes.marks[:words], map(self.vocabulary.behind_sign, view.references)
+                signs = self.vocabulary.signs
+                self._restrictions[key] = PrefixRestriction(texts, prefixes.labels, marks, referring, signs)
         return self._restrictions[key]
 
     def _read(self, page: Page, view: View, instruction: str, sampled: tuple[int, ...]) -> Reading:
         vocabulary = self.vocabulary
         if not sampled:
             return Reading("", "")
+        prefixes = vocabulary.prefixes(view)
+        if prefixes is not None and sampled[0] in prefixes.labels:
+            written = prefixes.read(sampled, instruction, vocabulary.decode)
+            return Reading(written, written)
         action = self.spell(page, view, instruction).get(sampled)
         if sampled[0] in vocabulary.stop_labels:
             label = str(vocabulary.tokenizer.convert_ids_to_tokens(sampled[0]))
@@ -312,7 +238,7 @@ class CompactRenderer:
             words = vocabulary.decode(sampled)
         if sampled[0] not in (vocabulary.write, vocabulary.quotes.quote):
             return Reading(words, action or words)
-        return Reading(words, f"{view.free[0]}{words}]" if len(view.free) == 1 else f"{words}]")
+        return Reading(words, f"{view.free[0] if view.free else ''}{words}]")
 
 
 def _sequence_so_far(turns: Sequence[Turn]) -> tuple[int, list[Page]]:

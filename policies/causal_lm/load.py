@@ -19,9 +19,10 @@ from transformers import (
 
 from policies.causal_lm.chat import ChatRenderer
 from policies.causal_lm.checkpoint import HEAD_FILE, read_record
-from policies.causal_lm.compact import CompactRenderer, Vocabulary
+from policies.causal_lm.compact import CompactRenderer
 from policies.causal_lm.policy import CausalLM
 from policies.causal_lm.prompt import Renderer
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.causal_lm.weights import unwrap
 from sage_gym.errors import CheckpointError
 

@@ -6,15 +6,22 @@ hours. Nothing is read but the instruction, which stands in the prompt with a ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["MARK_COUNT", "MOST_SPANS", "Quotes", "span_of"]
+__all__ = ["MARK_COUNT", "MOST_SPANS", "Quotes", "span_of", "words_of"]
 
 MARK_COUNT = 64
 """Words of an instruction beyond so many have no mark and cannot be quoted."""
 MOST_SPANS = 4
 PUNCTUATION = " ,;.:"
+LISTED = re.compile(r"(?<=\w\()(?=\w+,)")
+
+
+def words_of(instruction: str) -> list[str]:
+    """Return an instruction's words: what spaces part, and `books(title, pages)` as `books(`, `title,` and `pages)`."""
+    return LISTED.sub(" ", instruction).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Quotes:
 
     def read(self, sampled: Sequence[int], instruction: str) -> str:
         """Return the quoted words, each span without the punctuation around it; broken spans say nothing."""
-        words = instruction.split()
+        words = words_of(instruction)
         places = [self.marks.index(token) for token in sampled if token in self.marks]
         spans = zip(places[::2], places[1::2], strict=False)
         parts = (" ".join(words[first : last + 1]).strip(PUNCTUATION) for first, last in spans)
@@ -56,7 +63,7 @@ class Quotes:
 
 def span_of(text: str, instruction: str) -> tuple[int, int] | None:
     """Return the first and last word of `text` where it stands in the instruction; None where it does not."""
-    words = [word.strip(PUNCTUATION) for word in instruction.lower().split()[:MARK_COUNT]]
+    words = [word.strip(PUNCTUATION) for word in words_of(instruction.lower())[:MARK_COUNT]]
     wanted = [word.strip(PUNCTUATION) for word in text.lower().split()]
     for first in range(len(words) - len(wanted) + 1):
         if wanted and words[first : first + len(wanted)] == wanted:

@@ -16,9 +16,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from policies.causal_lm.compact import CompactRenderer, Page, Vocabulary
+from policies.causal_lm.compact import CompactRenderer, Page
 from policies.causal_lm.prompt import Prompt
 from policies.causal_lm.quotes import span_of
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.nano.imitation import Sequence_
 from sage_gym.types import Context, Decision, Ledger, Task, Turn, View
 

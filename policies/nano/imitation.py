@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,13 @@ import torch
 from torch.nn import functional
 from transformers import Qwen2ForCausalLM
 
+from policies.causal_lm.vocabulary import LABEL_COUNT
+from policies.nano.pointing import Pointing
 from sage_gym.blockwise import blockwise_attention
 
 ROUND = 64
+ROLE_COUNT = 1 + 2 * LABEL_COUNT
+"""None, and for each label the first and the last word of what an action behind it quotes."""
 
 __all__ = ["Batch", "ImitationSettings", "Probes", "Sequence_", "imitate", "pack"]
 
@@ -25,7 +30,9 @@ class Sequence_:
 
     `marks` are, at label tokens, whether the choice they stand behind is a right one (1 or 0), elsewhere -1; empty
     means nowhere. `ends` are the positions at which a forecast is read before anything is known of the shop, `pieces`
-    the ids that the instruction is made of.
+    the ids that the instruction is made of. `roles` are, at the instruction's word marks, what the word serves for in
+    the episode (0: nothing), elsewhere -1; empty means nowhere. `pointers` are, for each mark in a decision, the place
+    before it, the place where the instruction has that mark, and whether it ends a span (1) or begins one (0).
     """
 
     ids: tuple[int, ...]
@@ -33,6 +40,8 @@ class Sequence_:
     marks: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     pieces: tuple[int, ...] = ()
+    roles: tuple[int, ...] = ()
+    pointers: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Batch:
     marks_BT: torch.Tensor
     ends_E: torch.Tensor
     pieces_EP: torch.Tensor
+    roles_BT: torch.Tensor
+    pointers_P4: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -71,6 +82,11 @@ class ImitationSettings:
     recall_weight: float = 0.0
     """Of the loss that asks, where the first decision's forecasts are read, for the pieces of the instruction: what is
     forecast before anything is seen can be read off nothing else. Its linear probe is thrown away."""
+    role_weight: float = 0.0
+    """Of the loss that asks at every word of the instruction which action quotes it: reading the instruction is learned
+    from each word, not only from the few decisions that quote one. Its linear probe is thrown away."""
+    pointer_weight: float = 0.0
+    """Of the loss that shows two heads where to look for what is quoted next (`pointing`)."""
 
 
 def pack(sequences: Iterator[Sequence_], *, batch_tokens: int, pool: int = 512, seed: int = 0) -> Iterator[Batch]:
@@ -99,10 +115,12 @@ def _pad(group: Sequence[Sequence_], length: int) -> Batch:
     ids = np.zeros((len(group), length), dtype=np.int64)
     weights = np.zeros((len(group), length), dtype=np.float32)
     marks = np.full((len(group), length), -1, dtype=np.int64)
+    roles = np.full((len(group), length), -1, dtype=np.int64)
     for row, sequence in enumerate(group):
         ids[row, : len(sequence.ids)] = sequence.ids
         weights[row, : len(sequence.weights)] = sequence.weights
         marks[row, : len(sequence.marks)] = sequence.marks
+        roles[row, : len(sequence.roles)] = sequence.roles
     ends = [row * length + end for row, sequence in enumerate(group) for end in sequence.ends]
     asked = [sequence.pieces for sequence in group for _ in sequence.ends]
     pieces = np.full((len(asked), max(map(len, asked), default=0)), -1, dtype=np.int64)
@@ -114,6 +132,8 @@ def _pad(group: Sequence[Sequence_], length: int) -> Batch:
         torch.from_numpy(marks),
         torch.tensor(ends, dtype=torch.int64),
         torch.from_numpy(pieces),
+        torch.from_numpy(roles),
+        torch.tensor([(row, *pointer) for row, sequence in enumerate(group) for pointer in sequence.pointers]),
     )
 
 
@@ -134,25 +154,35 @@ class Probes:
     mark_weight: float = 0.0
     recall: torch.nn.Linear | None = None
     recall_weight: float = 0.0
+    role: torch.nn.Linear | None = None
+    role_weight: float = 0.0
+    pointing: Pointing | None = None
+    pointer_weight: float = 0.0
 
     @classmethod
-    def of(cls, settings: ImitationSettings, hidden: int, vocabulary: int) -> Probes:
+    def of(cls, settings: ImitationSettings, model: Qwen2ForCausalLM) -> Probes:
         """Make those that the settings ask for."""
+        hidden, vocabulary = model.config.hidden_size, model.config.vocab_size
         return cls(
             torch.nn.Linear(hidden, 1) if settings.mark_weight else None,
             settings.mark_weight,
             torch.nn.Linear(hidden, vocabulary) if settings.recall_weight else None,
             settings.recall_weight,
+            torch.nn.Linear(hidden, ROLE_COUNT) if settings.role_weight else None,
+            settings.role_weight,
+            Pointing(model) if settings.pointer_weight else None,
+            settings.pointer_weight,
         )
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """List what is trained along."""
-        return [p for probe in (self.mark, self.recall) if probe is not None for p in probe.parameters()]
+        return [p for probe in (self.mark, self.recall, self.role) if probe is not None for p in probe.parameters()]
 
 
 def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = None) -> torch.Tensor:
     """Weighted mean cross-entropy in nats; the unembedding runs at weighted positions alone."""
-    with blockwise_attention(model):
+    pointing = probes.pointing if probes is not None else None
+    with blockwise_attention(model), pointing or nullcontext():
         hidden_BTH = model.model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
     loss = _cross_entropy(model, hidden_BTH, batch)
     if probes is None:
@@ -167,6 +197,12 @@ def batch_loss(model: Qwen2ForCausalLM, batch: Batch, probes: Probes | None = No
         is_asked_EP = batch.pieces_EP >= 0
         found_EP = log_EV.gather(1, batch.pieces_EP.clamp(min=0))
         loss = loss - probes.recall_weight * found_EP[is_asked_EP].mean()
+    has_role_BT = batch.roles_BT >= 0
+    if probes.role is not None and bool(has_role_BT.any()):
+        logits_NC = probes.role(hidden_BTH[has_role_BT].float()).float()
+        loss = loss + probes.role_weight * functional.cross_entropy(logits_NC, batch.roles_BT[has_role_BT])
+    if pointing is not None and len(batch.pointers_P4):
+        loss = loss + probes.pointer_weight * pointing.loss(batch.pointers_P4)
     return loss
 
 
@@ -203,7 +239,7 @@ def imitate(
         report: called after each step with (step, loss in nats, tokens a second so far).
         stop: end after so many steps, on the schedule of all of them.
     """
-    probes = Probes.of(settings, model.config.hidden_size, model.config.vocab_size)
+    probes = Probes.of(settings, model)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from policies.causal_lm.compact import SPECIAL_TOKENS
+from policies.causal_lm.vocabulary import SPECIAL_TOKENS
 
 __all__ = ["VOCABULARY_SIZE", "build_model", "build_tokenizer"]
 

@@ -21,7 +21,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import sage_gym  # noqa: F401  registers the environments
-from policies.causal_lm.compact import Vocabulary
+from policies.causal_lm.vocabulary import Vocabulary
 from policies.metacognition import MetacognitionHead
 from policies.nano.demonstrations import DemonstrationSettings, demonstrate
 from policies.nano.imitation import ImitationSettings, Sequence_, imitate, pack

@@ -5,31 +5,42 @@
 
 from __future__ import annotations
 
-from sage_gym.config.commands import BENCH, EXPLAIN, PLAY, TRAIN, Command
+from sage_gym.config.commands import BENCH, CARD, EVALUATE, EXPLAIN, EXPORT, PLAY, TRAIN, VIEW, Command
 from sage_gym.config.components import find_bench, make_environment, make_policy
+from sage_gym.config.evaluation import EvaluateConfig
+from sage_gym.config.finished import CardConfig, ExportConfig
 from sage_gym.config.guide import guide
 from sage_gym.config.introspection import ExplainConfig
 from sage_gym.config.reading import read, read_or_exit
-from sage_gym.config.saved import check_run, open_run, save
+from sage_gym.config.saved import check_run, open_evaluation, open_run, save
 from sage_gym.config.sections import Component
-from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
+from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
 __all__ = [
     "BENCH",
+    "CARD",
+    "EVALUATE",
     "EXPLAIN",
+    "EXPORT",
     "PLAY",
     "TRAIN",
+    "VIEW",
     "BenchConfig",
+    "CardConfig",
     "Command",
     "Component",
+    "EvaluateConfig",
     "ExplainConfig",
+    "ExportConfig",
     "PlayConfig",
     "TrainConfig",
+    "ViewConfig",
     "check_run",
     "find_bench",
     "guide",
     "make_environment",
     "make_policy",
+    "open_evaluation",
     "open_run",
     "read",
     "read_or_exit",

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sage_gym.config.components import find_bench, find_environment, find_policy
+from sage_gym.config.components import find_bench, find_critic, find_environment, find_policy
+from sage_gym.config.evaluation import EvaluateConfig
+from sage_gym.config.finished import CardConfig, ExportConfig
 from sage_gym.config.introspection import ExplainConfig
 from sage_gym.config.sections import Section
-from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig
+from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
-__all__ = ["BENCH", "EXPLAIN", "PLAY", "TRAIN", "Command"]
+__all__ = ["BENCH", "CARD", "EVALUATE", "EXPLAIN", "EXPORT", "PLAY", "TRAIN", "VIEW", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -40,6 +42,22 @@ TRAIN = Command(
         "config=runs/demo/config.yaml run=again",
     ),
 )
+EVALUATE = Command(
+    "sage_gym.evaluate",
+    EvaluateConfig,
+    "Success, score, forecasts and recovery of a policy on held-out tasks, with intervals; two policies on the same "
+    "tasks. Gives a table, evaluation.json and report.html. What was stopped goes on with the same command.",
+    {"env": find_environment, "policy": find_policy, "against": find_policy, "critic": find_critic},
+    (
+        "env=webshop policy=nano",
+        "env=webshop policy=runs/demo/rounds/006/checkpoint against=nano",
+        "run=runs/demo round=6 against=runs/demo/rounds/000/checkpoint",
+        "env=tools policy=random splits=test,test_combinations,test_shapes attempts=4",
+        "env=webshop policy=nano amplify.enabled=true temperature=1",
+        "rescore=evaluations/webshop-nano critic=rule critic.invalid=-2",
+        "compare=evaluations/first,evaluations/second",
+    ),
+)
 EXPLAIN = Command(
     "sage_gym.explain",
     ExplainConfig,
@@ -66,7 +84,31 @@ PLAY = Command(
 BENCH = Command(
     "sage_gym.bench",
     BenchConfig,
-    "Measure an environment's speed and memory, what training costs, or what sandboxes cost.",
+    "Measure an environment's speed and memory, what training costs, what sandboxes cost, or the viewer.",
     {"env": find_bench, "policy": find_policy},
-    ("env=webshop", "measure=training", "measure=training training.repetitions=15", "sandbox=docker"),
+    ("env=webshop", "measure=training", "measure=training training.repetitions=15", "sandbox=docker", "measure=view"),
+)
+VIEW = Command(
+    "sage_gym.view",
+    ViewConfig,
+    "Read runs, rounds, groups and trajectories on a local page. Words without = are run folders, or folders that hold "
+    "some; without any, all runs in runs.",
+    {},
+    ("runs/demo", "runs", "runs/demo runs/other port=8800", "runs/demo browser=true"),
+)
+CARD = Command(
+    "sage_gym.card",
+    CardConfig,
+    "Make a run's data card anew from its episodes: where its trained tokens came from, and what of its training text "
+    "the benchmarks hold that are there now. Writes data_card.json and the report.",
+    {},
+    ("run=runs/demo", "run=runs/demo benchmarks=~/benchmarks"),
+)
+EXPORT = Command(
+    "sage_gym.export",
+    ExportConfig,
+    "Put a run's student and its episodes into folders that transformers, datasets and TRL read, each with its card, "
+    "ready to be pushed to a hub.",
+    {},
+    ("run=runs/demo", "run=runs/demo round=3 out=exports/demo-3", "run=runs/demo episodes=all"),
 )

@@ -1,21 +1,32 @@
-"""What is chosen by name in a configuration: environments, policies, benchmarks.
+"""What is chosen by name in a configuration: environments, policies, critics, benchmarks.
 
-A policy that nothing is registered under may be a hub name, a folder or a GGUF file (then `causal_lm` loads it), or
-an address (then `api` asks it); either takes it as its first argument.
+A policy that nothing is registered under may be a hub name, a folder, a GGUF file, or a training run, round or
+checkpoint (then `causal_lm` loads it), or an address (then `api` asks it); either takes it as its first argument.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sage_gym.config.runs import student_of
 from sage_gym.config.sections import Component
 from sage_gym.registry import known, locate, resolve
 
-__all__ = ["environment_file", "find_bench", "find_environment", "find_policy", "make_environment", "make_policy"]
+__all__ = [
+    "environment_file",
+    "find_bench",
+    "find_critic",
+    "find_environment",
+    "find_policy",
+    "make_environment",
+    "make_policy",
+    "reads_model",
+]
 
 
 def find_environment(name: str) -> Callable[..., Any]:
@@ -33,15 +44,33 @@ def find_policy(name: str) -> Callable[..., Any]:
     """Return a policy's loader, with the place of its weights bound when `name` is one.
 
     Raises:
-        UnknownNameError: nothing has that name, and it looks like no place.
+        UnknownNameError: nothing has that name, and it looks like no place; or it is a training run's folder, which
+            does not keep the student that is asked for.
         ImportError: what it needs is not installed.
     """
     loader: Callable[..., Any]
     if name in known("policy") or not _is_place(name):
         loader = resolve("policy", name)
         return loader
-    loader = resolve("policy", "api" if "://" in name else "causal_lm")
-    return functools.partial(loader, name)
+    if "://" in name:
+        return functools.partial(resolve("policy", "api"), name)
+    return functools.partial(resolve("policy", "causal_lm"), str(student_of(name) or name))
+
+
+def find_critic(name: str) -> Callable[..., Any]:
+    """Return a reward's or a critic's constructor; what reads a model (`scorer`) is given to it when there is one.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+        ImportError: what it needs is not installed.
+    """
+    constructor: Callable[..., Any] = resolve("reward", name)
+    return functools.partial(constructor, None) if reads_model(name) else constructor
+
+
+def reads_model(name: str) -> bool:
+    """Whether a reward reads trajectories with a model: its first argument is then `scorer`."""
+    return next(iter(inspect.signature(resolve("reward", name)).parameters), "") == "scorer"
 
 
 def find_bench(name: str) -> Callable[..., Any]:

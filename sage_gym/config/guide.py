@@ -21,6 +21,7 @@ from sage_gym.registry import Kind, known
 __all__ = ["guide"]
 
 WIDTH = 110
+KINDS: Mapping[str, Kind] = {"env": "environment", "policy": "policy", "against": "policy", "critic": "reward"}
 
 
 def guide(command: Command[Any], words: Sequence[str] = ()) -> str:
@@ -44,11 +45,11 @@ def _opening(command: Command[Any]) -> Iterator[str]:
         WIDTH,
     )
     yield ""
-    yield "Short forms:"
-    for short, path in SHORT_FORMS.items():
-        if path.partition(".")[0] in sections(command.model):
-            yield f"  {short}=… is {path}=…"
-    yield ""
+    known = [(short, path) for short, path in SHORT_FORMS.items() if path.partition(".")[0] in sections(command.model)]
+    if known:
+        yield "Short forms:"
+        yield from (f"  {short}=… is {path}=…" for short, path in known)
+        yield ""
     yield "Examples:"
     for example in command.examples:
         yield f"  python -m {command.module} {example}"
@@ -82,8 +83,9 @@ def _lines(model: type[BaseModel], values: Any, prefix: str = "", only: str | No
 
 def _component_lines(command: Command[Any], group: str, values: Any) -> Iterator[str]:
     name = str(values.get("name")) if isinstance(values, Mapping) else ""
-    kind: Kind = "policy" if group == "policy" else "environment"
-    yield from _entry(f"{group}.name", name, ", ".join(sorted(known(kind))), "")
+    yield from _entry(f"{group}.name", name or "null", ", ".join(sorted(known(KINDS[group]))), "")
+    if not name:
+        return
     try:
         target = command.targets[group](name)
     except (SageGymError, ImportError) as error:

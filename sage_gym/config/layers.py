@@ -1,4 +1,7 @@
-"""Where settings come from, each layer over the one before: defaults, the environment's file, `config=FILE`, words."""
+"""Where settings come from, each layer over the one before: defaults, the environment's file, `config=FILE`, words.
+
+An evaluation of a training run has the run's settings over the environment's.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,17 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
 from sage_gym.config.components import environment_file
+from sage_gym.config.evaluation import EvaluateConfig, settings_of_training
 from sage_gym.config.listing import sections
+from sage_gym.config.runs import find_run, student_of
 from sage_gym.config.settings import TrainConfig
 from sage_gym.config.words import read_file, read_words
 from sage_gym.errors import UnknownNameError
 
 __all__ = ["Layer", "merge", "read_layers"]
+
+LOADING = ("dtype", "decode_dtype", "device")
+"""Arguments of a run's policy that say how its weights are loaded; all else is saved with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,8 @@ def read_layers(model: type[BaseModel], words: Sequence[str], problems: list[str
     defaults = Layer("", model().model_dump(mode="json"))
     above = [Layer(name, read_file(Path(name), fields, problems)) for name in files]
     above.append(Layer("", given))
+    if model is EvaluateConfig:
+        above = [*_run_layer(above, problems), *above]
     return [defaults, *_environment_layer(model, [defaults, *above], problems), *above]
 
 
@@ -88,7 +98,42 @@ def _environment_layer(model: type[BaseModel], layers: Sequence[Layer], problems
     if path is not None:
         tree = read_file(path, sections(TrainConfig), problems)
         tree["env"] = {**(tree.get("env") or {}), "name": name}
-        yield Layer(str(path), tree if model is TrainConfig else {"env": tree["env"]})
+        yield Layer(str(path), _for_command(model, tree))
+
+
+def _for_command(model: type[BaseModel], tree: dict[str, Any]) -> Mapping[str, Any]:
+    """Keep what a command understands of settings that were written for training."""
+    if model is TrainConfig:
+        return tree
+    return settings_of_training(tree) if model is EvaluateConfig else {"env": tree["env"]}
+
+
+def _run_layer(layers: Sequence[Layer], problems: list[str]) -> Iterator[Layer]:
+    """Give the settings of the training run whose student is to be evaluated, and where that student lies."""
+    given = {key: layer.tree[key] for layer in layers for key in ("run", "round") if layer.tree.get(key) is not None}
+    if "run" not in given:
+        return
+    folder = find_run(str(given["run"]))
+    if folder is None or not (folder / "config.yaml").is_file():
+        problems.append(
+            f"run: expected a training run's folder (with config.yaml and rounds/), or its name under runs, "
+            f"got {str(given['run'])!r}"
+        )
+        return
+    if any(_name(layer.tree, "policy") is not None for layer in layers):
+        problems.append("run and policy exclude each other: the run's student is the policy; give one")
+        return
+    number = given.get("round")
+    try:
+        student = student_of(folder, number if isinstance(number, int) else None)
+    except UnknownNameError as error:
+        problems.append(f"round: {error}")
+        return
+    path = folder / "config.yaml"
+    tree = read_file(path, sections(TrainConfig), problems)
+    kept = {name: value for name, value in (tree.get("policy") or {}).items() if name in LOADING}
+    policy = {"name": str(student), **kept}
+    yield Layer(str(path), {**settings_of_training(tree), "run": str(folder), "policy": policy})
 
 
 def _name(tree: Any, group: str) -> str | None:

@@ -26,7 +26,7 @@ def read(command: Command[M], words: Sequence[str]) -> M:
     """Return a command's settings.
 
     Args:
-        command: which one (`TRAIN`, `PLAY`, `BENCH`).
+        command: which one (`TRAIN`, `EVALUATE`, `PLAY`, `BENCH`).
         words: `key=value` each.
 
     Raises:
@@ -44,6 +44,7 @@ def read(command: Command[M], words: Sequence[str]) -> M:
         found = explain(error, command.model, tuple(SHORT_FORMS))
         problems.extend(text + _source(path, layers) for path, text in found.items())
         raise ConfigError(problems) from error
+    problems.extend(config.conflicts())
     if problems:
         raise ConfigError(problems)
     return config

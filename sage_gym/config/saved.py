@@ -1,23 +1,36 @@
-"""The resolved configuration in the run folder, and what may not change when a run goes on."""
+"""The resolved configuration in a folder of results, and what may not change when the work in it goes on."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
+from sage_gym.config.evaluation import EvaluateConfig
 from sage_gym.config.settings import TrainConfig
 from sage_gym.errors import ConfigError
 
-__all__ = ["CONFIG_FILE", "FREE_ON_RESUME", "check_run", "differences", "open_run", "save"]
+__all__ = [
+    "CONFIG_FILE",
+    "FREE_ON_RESUME",
+    "check_run",
+    "differences",
+    "flatten",
+    "open_evaluation",
+    "open_run",
+    "save",
+]
 
 CONFIG_FILE = "config.yaml"
 FREE_ON_RESUME = ("run.folder", "run.resume", "run.name", "executor", "tracking")
 """Settings that say where and how long a run works, not what comes out: they may change when it goes on."""
+FREE_IN_EVALUATION = ("name", "folder", "splits", "fit_split", "critic")
+"""Settings that say which episodes are played and how they are scored, not how one is played: each kind of episode has
+its own file, so an evaluation may be given further splits and another critic."""
 
 
 def check_run(config: TrainConfig) -> None:
@@ -53,6 +66,24 @@ def open_run(config: TrainConfig) -> Path:
     return config.run_folder
 
 
+def open_evaluation(config: EvaluateConfig) -> Path:
+    """Create an evaluation's folder with its configuration, or accept the one that is there and save what is new.
+
+    Raises:
+        ConfigError: the folder holds an evaluation of other settings (each differing key is listed), or a damaged
+            `config.yaml`.
+    """
+    folder = config.evaluation_folder
+    changed = differences(config, folder / CONFIG_FILE, FREE_IN_EVALUATION) if (folder / CONFIG_FILE).exists() else []
+    if changed:
+        advice = (
+            f"{folder} holds an evaluation of other settings: give name=<another name>, or the settings it began with"
+        )
+        raise ConfigError([advice, *changed])
+    save(config, folder)
+    return folder
+
+
 def save(config: BaseModel, folder: Path) -> Path:
     """Write a configuration as YAML, all or nothing, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +96,8 @@ def save(config: BaseModel, folder: Path) -> Path:
     return path
 
 
-def differences(config: BaseModel, path: Path) -> list[str]:
-    """Return a line for each setting that differs from a saved configuration, `FREE_ON_RESUME` excepted.
+def differences(config: BaseModel, path: Path, free: Sequence[str] = FREE_ON_RESUME) -> list[str]:
+    """Return a line for each setting that differs from a saved configuration, those that are `free` excepted.
 
     Raises:
         ConfigError: the file is no configuration.
@@ -78,24 +109,29 @@ def differences(config: BaseModel, path: Path) -> list[str]:
     if not isinstance(saved, dict):
         raise ConfigError([f"{path}: expected the run's configuration, got {type(saved).__name__}"])
     absent = object()
-    before, now = dict(_flatten(saved)), dict(_flatten(config.model_dump(mode="json")))
+    before, now = flatten(saved), flatten(config.model_dump(mode="json"))
     return [
         f"{key}: {_shown(before, key)} when the run began, {_shown(now, key)} now"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key, absent) != now.get(key, absent) and not _is_free(key)
+        if before.get(key, absent) != now.get(key, absent) and not _is_free(key, free)
     ]
 
 
-def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in FREE_ON_RESUME)
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted path → value of nested settings."""
+    return dict(_leaves(tree, ""))
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _is_free(key: str, free: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in free)
 
 
 def _shown(tree: Mapping[str, Any], key: str) -> str:

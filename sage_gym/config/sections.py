@@ -18,6 +18,7 @@ __all__ = [
     "Amplify",
     "Component",
     "Distil",
+    "Episodes",
     "Evaluate",
     "Executor",
     "Promotion",
@@ -36,6 +37,10 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True, allow_inf_nan=False
     )
+
+    def conflicts(self) -> list[str]:
+        """Name settings that are valid each by itself and do not go together."""
+        return []
 
 
 class Component(Section):
@@ -72,7 +77,30 @@ class Executor(Section):
     """`local`: in this process."""
 
 
-class Rollout(Section):
+class Episodes(Section):
+    """How episodes are played, and their four separate budgets."""
+
+    concurrency: int = Field(default=32, ge=1)
+    """Episodes in flight, whose decisions are batched."""
+    max_turns: int = Field(default=15, ge=1)
+    """Budget: turns of an episode."""
+    turn_tokens: int = Field(default=64, ge=1)
+    """Budget: tokens sampled in a turn."""
+    episode_tokens: int = Field(default=2048, ge=1)
+    """Budget: tokens sampled in an episode."""
+    wall_clock_s: float = Field(default=120.0, gt=0.0)
+    """Budget: seconds an episode may take."""
+    retries: int = Field(default=1, ge=0)
+    """How often an episode is played again after a failure that the policy could not have caused."""
+    max_failure_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Stop when a larger share of episodes is lost to such failures."""
+
+    def budget(self) -> Budget:
+        """Return the four limits of an episode."""
+        return Budget(self.max_turns, self.turn_tokens, self.episode_tokens, self.wall_clock_s)
+
+
+class Rollout(Episodes):
     """How episodes are collected, and their four separate budgets."""
 
     split: str = Field(default="train", min_length=1)
@@ -87,8 +115,6 @@ class Rollout(Section):
     favoured, by 4 p (1 - p); 1 takes them as they come."""
     group_size: int = Field(default=4, ge=1)
     """Episodes of each task in a round."""
-    concurrency: int = Field(default=32, ge=1)
-    """Episodes in flight, whose decisions are batched."""
     temperature: float = Field(default=1.0, gt=0.0)
     """Of sampling, while collecting."""
     restricted: bool = True
@@ -99,22 +125,6 @@ class Rollout(Section):
     recovery_traces: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the successful episodes, by lot, that are played again with one mistake forced, for the stage `distil`,
     which learns what mends the mistake and not the mistake; 0 makes none."""
-    max_turns: int = Field(default=15, ge=1)
-    """Budget: turns of an episode."""
-    turn_tokens: int = Field(default=64, ge=1)
-    """Budget: tokens sampled in a turn."""
-    episode_tokens: int = Field(default=2048, ge=1)
-    """Budget: tokens sampled in an episode."""
-    wall_clock_s: float = Field(default=120.0, gt=0.0)
-    """Budget: seconds an episode may take."""
-    retries: int = Field(default=1, ge=0)
-    """How often an episode is played again after a failure that the policy could not have caused."""
-    max_failure_share: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Stop the run when a larger share of episodes is lost to such failures."""
-
-    def budget(self) -> Budget:
-        """Return the four limits of an episode."""
-        return Budget(self.max_turns, self.turn_tokens, self.episode_tokens, self.wall_clock_s)
 
 
 class Rounds(Section):
@@ -225,6 +235,9 @@ class Evaluate(Section):
 
     test_split: str = Field(default="test", min_length=1)
     """The split that is played once, at the end."""
+    further_splits: tuple[str, ...] = ()
+    """Splits that are played once at the end as well, and whose gap to the test split the report gives: such as are
+    held out less, or more strictly."""
     select_split: str = Field(default="select", min_length=1)
     """The split that promotion, calibration and pilots use."""
     select_tasks: int = Field(default=200, ge=1)

@@ -23,7 +23,7 @@ from sage_gym.config.sections import (
 )
 from sage_gym.selection import SelectionSettings
 
-__all__ = ["BenchConfig", "PlayConfig", "TrainConfig"]
+__all__ = ["BenchConfig", "PlayConfig", "TrainConfig", "ViewConfig"]
 
 
 class TrainConfig(Section):
@@ -69,6 +69,19 @@ class PlayConfig(Section):
     """Of the draw and of the episode."""
 
 
+class ViewConfig(Section):
+    """Settings of `python -m sage_gym.view`."""
+
+    runs: tuple[Path, ...] = Field(default=(Path("runs"),), min_length=1)
+    """Run folders, or folders that hold some; words without `=` are these."""
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """On 127.0.0.1; null takes 8750, or a free one when that is taken; 0 takes a free one."""
+    browser: bool = False
+    """Open the page in the default browser."""
+    cache: bool = True
+    """Keep what was read of large files in the cache folder, so that they open at once the next time."""
+
+
 class TrainingBench(Section):
     """How the cost of training is measured."""
 
@@ -82,11 +95,22 @@ class TrainingBench(Section):
     """Train in bfloat16 autocast."""
 
 
+class ViewBench(Section):
+    """How the viewer is measured: on a run that is generated, and removed afterwards."""
+
+    trajectories: int = Field(default=100_000, ge=100)
+    """Of the generated run."""
+    rounds: int = Field(default=10, ge=1)
+    """Of the generated run."""
+    browser: bool = True
+    """Measure in Chromium, which needs the extra `browser`; false asks for the pages over HTTP alone."""
+
+
 class BenchConfig(Section):
     """Settings of `python -m sage_gym.bench`."""
 
-    measure: Literal["environment", "training"] = "environment"
-    """The environment's own benchmark, or what each loss of training costs on episodes played in it."""
+    measure: Literal["environment", "training", "view"] = "environment"
+    """The environment's own benchmark, what each loss of training costs on episodes played in it, or the viewer."""
     sandbox: Literal["docker", "local", "stub"] | None = None
     """Measure sandboxes instead: `docker` and what follows it, `local` where there is no container engine."""
     env: Component = Component(name="webshop")
@@ -94,3 +118,4 @@ class BenchConfig(Section):
     policy: Component = Component(name="nano")
     """The student whose training is measured."""
     training: TrainingBench = TrainingBench()
+    view: ViewBench = ViewBench()

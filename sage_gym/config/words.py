@@ -21,6 +21,8 @@ __all__ = ["SHORT_FORMS", "expand_variables", "lengthen", "read_file", "read_wor
 SHORT_FORMS: Mapping[str, str] = {
     "env": "env.name",
     "policy": "policy.name",
+    "against": "against.name",
+    "critic": "critic.name",
     "executor": "executor.name",
     "run": "run.name",
     "seed": "run.seed",
@@ -38,7 +40,7 @@ def read_words(words: Sequence[str], fields: Sequence[str], problems: list[str])
 
     Args:
         words: of the command line.
-        fields: the top-level settings of the command, which decide what short forms mean.
+        fields: the command's sections, which decide what short forms mean.
         problems: what cannot be read is added here.
     """
     settings: dict[str, str] = {}

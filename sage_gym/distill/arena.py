@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from sage_gym.config.sections import Rollout
+from sage_gym.config.sections import Episodes
 from sage_gym.errors import UnknownNameError
 from sage_gym.protocols import Policy
 from sage_gym.rollout import Request, collect, progress_for, recorded, requests_for
 from sage_gym.rollout.pool import MakeExpert
-from sage_gym.selection import HeldOut
+from sage_gym.selection import HeldOut, Later
 from sage_gym.selection.spread import Draw, draw_tasks
 from sage_gym.types import Context, Task, Trajectory
 
 __all__ = ["Arena"]
 
 MOST_HELD_OUT = 10_000
+HELD_OUT_WORDS = frozenset({"dev", "eval", "select", "test", "val", "valid", "validation"})
+"""A split whose name has one of these among its parts, and not `train`, is one that something is judged by."""
 
 
 class Arena:
@@ -37,7 +39,7 @@ class Arena:
     def __init__(
         self,
         make_environment: Callable[[], gymnasium.Env[str, str]],
-        rollout: Rollout,
+        rollout: Episodes,
         seed: int,
         *,
         has_progress: bool = True,
@@ -68,15 +70,23 @@ class Arena:
         """Choose the tasks that a split is judged on, the same for every run."""
         return draw_tasks(self.tasks(split), count, np.random.default_rng(20260104), draw)
 
+    def held_out_splits(self, judged: Sequence[str], collected: str) -> list[str]:
+        """Name the splits that the run is judged by, and other held-out ones, without the one it collects from."""
+        others = [split for split in self.listing.splits() if HELD_OUT_WORDS & {*split.split("_")}]
+        found = dict.fromkeys([*judged, *(split for split in others if "train" not in split)])
+        return [split for split in found if split != collected]
+
     def held_out(self, split: str) -> HeldOut:
         """Give what a split's tasks ask for (of very many, some), for comparison with training text.
 
         Raises:
             UnknownNameError: the environment has no such split.
         """
-        tasks = self.fixed_tasks(split, MOST_HELD_OUT)
-        environment = tasks[0].environment if tasks else ""
-        return HeldOut(f"{environment} {split}", [task.instruction for task in tasks], environment)
+        listed = self.tasks(split)
+        environment = listed[0].environment if len(listed) else ""
+        drawn = cache(partial(self.fixed_tasks, split, MOST_HELD_OUT))
+        texts, hashes = Later(lambda: (t.instruction for t in drawn())), Later(lambda: (t.hash for t in drawn()))
+        return HeldOut(f"{environment} {split}", texts, environment, hashes)
 
     def first_contexts(self, tasks: Sequence[Task]) -> list[Context]:
         """Give what a policy would be asked first on each task, without playing it."""

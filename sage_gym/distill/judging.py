@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sage_gym.config import TrainConfig
 from sage_gym.distill.arena import Arena
@@ -11,10 +12,29 @@ from sage_gym.distill.forecasting import report_forecasts
 from sage_gym.distill.standing import RunFolder
 from sage_gym.evaluation.accounts import account_for_end
 from sage_gym.evaluation.manifest import FinalManifest
+from sage_gym.evaluation.sides import in_words
 from sage_gym.protocols import Student
 from sage_gym.types import Task, Trajectory
 
 __all__ = ["Judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of decoding."""
+
+    temperature: float
+    restricted: bool
+
+    @property
+    def name(self) -> str:
+        """For file names."""
+        return ("restricted" if self.restricted else "free") + ("-greedy" if self.temperature == 0 else "")
+
+    @property
+    def words(self) -> str:
+        """For readers."""
+        return in_words(self.temperature, self.restricted)
 
 
 class Judge:
@@ -35,7 +55,7 @@ class Judge:
     @property
     def decoding(self) -> str:
         """How the student decodes when it is judged, in words."""
-        return _in_words(self._config.evaluate.temperature, self._config.evaluate.restricted)
+        return in_words(self._config.evaluate.temperature, self._config.evaluate.restricted)
 
     def play_select(self, number: int) -> list[Trajectory]:
         """Play a round's student on the select tasks."""
@@ -50,6 +70,7 @@ class Judge:
         """Play the test split for round 0 and the last promoted student, with every way of decoding.
 
         The first way is the run's own; then the other as to restriction, and the likeliest token where the run samples.
+        Further splits are played in the run's own way alone.
 
         Args:
             incumbent: the last promoted student's round.
@@ -59,28 +80,17 @@ class Judge:
         """
         began = time.perf_counter()
         settings = self._config.evaluate
-        tasks = self._arena.fixed_tasks(settings.test_split, settings.test_tasks, settings.draw)
-        ways = [(settings.temperature, settings.restricted), (settings.temperature, not settings.restricted)]
+        ways = [Way(settings.temperature, settings.restricted), Way(settings.temperature, not settings.restricted)]
         if settings.temperature > 0:
-            ways.append((0.0, settings.restricted))
-        played: dict[tuple[int, float, bool], list[Trajectory]] = {}
+            ways.append(Way(0.0, settings.restricted))
+        asked = [(settings.test_split, way) for way in ways]
+        asked += [(split, ways[0]) for split in settings.further_splits if split != settings.test_split]
+        played: dict[tuple[int, str, Way], list[Trajectory]] = {}
         for number in dict.fromkeys((0, incumbent)):
             restore(number)
-            for temperature, restricted in ways:
-                policy = self._student.with_decoding(temperature=temperature, restricted=restricted)
-                way = ("restricted" if restricted else "free") + ("-greedy" if temperature == 0 else "")
-                journal = self._folder.path / "test" / f"test-{number:03d}-{way}.jsonl"
-                title = f"test: round {number}, {way.replace('-', ', ')} decoding"
-                played[number, temperature, restricted] = self._arena.play(policy, tasks, journal, title=title)
-        tests = [
-            (
-                settings.test_split,
-                _in_words(temperature, way),
-                played[0, temperature, way],
-                played[incumbent, temperature, way],
-            )
-            for temperature, way in ways
-        ]
+            for split, way in asked:
+                played[number, split, way] = self._play_test(number, split, way)
+        tests = [(split, way.words, played[0, split, way], played[incumbent, split, way]) for split, way in asked]
         return account_for_end(
             run=self._config.run_name,
             environment=self._config.env.name,
@@ -89,7 +99,7 @@ class Judge:
             last_promoted=incumbent,
             tests=tests,
             forecast=report_forecasts(
-                played[incumbent, *ways[0]],
+                played[incumbent, settings.test_split, ways[0]],
                 split=settings.test_split,
                 fitted_on=self._folder.played_select(incumbent),
             ),
@@ -98,7 +108,11 @@ class Judge:
             notes=("no expert demonstrations; the student alone, without amplification",),
         )
 
-
-def _in_words(temperature: float, restricted: bool) -> str:
-    how = "the likeliest token" if temperature == 0 else f"sampled at temperature {temperature:g}"
-    return f"{'restricted to admissible actions' if restricted else 'unrestricted'}, {how}"
+    def _play_test(self, number: int, split: str, way: Way) -> list[Trajectory]:
+        settings = self._config.evaluate
+        tasks = self._arena.fixed_tasks(split, settings.test_tasks, settings.draw)
+        policy = self._student.with_decoding(temperature=way.temperature, restricted=way.restricted)
+        name = "test" if split == settings.test_split else split
+        journal = self._folder.path / "test" / f"{name}-{number:03d}-{way.name}.jsonl"
+        title = f"{name}: round {number}, {way.name.replace('-', ', ')} decoding"
+        return self._arena.play(policy, tasks, journal, title=title)

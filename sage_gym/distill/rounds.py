@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 from sage_gym.config import TrainConfig
@@ -22,6 +22,7 @@ from sage_gym.distill.judging import Judge
 from sage_gym.distill.stages import Material, StageResult, make_optimizer, take_stages
 from sage_gym.distill.standing import RunFolder, Standing, round_seed
 from sage_gym.evaluation.accounts import account_for_round
+from sage_gym.evaluation.card import write_card
 from sage_gym.evaluation.manifest import (
     FinalManifest,
     RoundManifest,
@@ -32,9 +33,11 @@ from sage_gym.evaluation.manifest import (
     write_manifest,
 )
 from sage_gym.evaluation.promotion import Promotion, PromotionSettings, promote
+from sage_gym.evaluation.sources import Composition, compose
 from sage_gym.protocols import Critic, Student, Tracker
 from sage_gym.rollout.tables import write_table
-from sage_gym.selection import HeldOut, apply_critics, select
+from sage_gym.selection import Contamination, HeldOut, Library, apply_critics, find_contamination, select
+from sage_gym.selection.settings import Decontamination
 from sage_gym.types import Group, Trajectory
 
 __all__ = ["RoundLoop"]
@@ -43,6 +46,27 @@ ROW_GROUP = 128
 """Episodes a row group of a table."""
 REMEMBERED = 3
 """How many earlier rounds the stage `forecast` looks back on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A round's finished episodes, held against what they must not repeat."""
+
+    finished: Sequence[Trajectory]
+    found: Contamination
+    rule: Decontamination
+    is_dropping: bool
+    elapsed_s: float
+
+    def without_overlap(self, collected: Sequence[Trajectory]) -> Sequence[Trajectory]:
+        """Return what may be trained on."""
+        if not self.is_dropping or not self.found.dropped:
+            return collected
+        return [t for t in collected if t.id not in self.found.dropped]
+
+    def composition(self, result: StageResult) -> Composition:
+        """Describe what was trained on."""
+        return compose(self.finished, self.found, self.rule, is_dropping=self.is_dropping, sources=result.sources)
 
 
 class RoundLoop:
@@ -54,7 +78,7 @@ class RoundLoop:
         arena: where it plays.
         tracker: told of every round.
         critics: applied to what is collected, for selection; the one named `ics` for `reinforce.eta_ics` as well.
-        held_out: texts that what is distilled is held against.
+        held_out: texts that what is trained on is held against.
     """
 
     def __init__(
@@ -64,10 +88,10 @@ class RoundLoop:
         arena: Arena,
         tracker: Tracker,
         critics: Sequence[Critic] = (),
-        held_out: Sequence[HeldOut] = (),
+        held_out: Sequence[HeldOut] | Library = (),
     ) -> None:
         self.config, self.student, self.tracker = config, student, tracker
-        self.critics, self.held_out = critics, held_out
+        self.critics, self.library = critics, Library.of(held_out)
         self.folder = config.run_folder
         self.optimizer = make_optimizer(
             student, learning_rate=config.distil.learning_rate, weight_decay=config.distil.weight_decay
@@ -80,6 +104,7 @@ class RoundLoop:
         """Play the rounds that are missing, then the test."""
         finished = read_final(self.folder)
         if finished is not None:
+            write_card(self.folder)
             return finished
         rounds = read_rounds(self.folder) or [self._start()]
         while self._goes_on(rounds):
@@ -124,7 +149,8 @@ class RoundLoop:
         collected = self._collector.collect(number)
         if self.config.tracking.parquet:
             self._export(number, collected.everything)
-        material = self._prepare(number, collected.everything, rounds)
+        compared = self._compare(collected.everything)
+        material = self._prepare(number, collected.everything, compared, rounds)
         result = self._train(number, material)
         played = self._judge.play_select(number)
         report = report_while_fitting(self.student, played, split=self.config.evaluate.select_split)
@@ -139,13 +165,14 @@ class RoundLoop:
             select=played,
             collected=collected.episodes,
             selection=material.selection,
+            composition=compared.composition(result),
             promotion=self._promote(number, played, standing),
             pilot=collected.pilot,
             decoding=self._judge.decoding,
             forecast=report,
             seeds={"run": self.config.run.seed, "round": self._seed(number)},
             files=self._files.hashes(number),
-            metrics={**result.metrics, **collected.numbers(), **fits},
+            metrics={**result.metrics, **collected.numbers(), **fits, "composition/elapsed_s": compared.elapsed_s},
             checkpoint=self._files.relative(self._files.checkpoint(number)),
             tokens_trained=result.tokens_trained,
             elapsed_s=time.perf_counter() - began,
@@ -158,7 +185,18 @@ class RoundLoop:
         if not path.exists():
             write_table((collected[at : at + ROW_GROUP] for at in range(0, len(collected), ROW_GROUP)), path)
 
-    def _prepare(self, number: int, collected: Sequence[Trajectory], rounds: Sequence[RoundManifest]) -> Material:
+    def _compare(self, collected: Sequence[Trajectory]) -> Compared:
+        """Hold the episodes against benchmarks and held-out splits, whatever the stages make of them."""
+        began = time.perf_counter()
+        given = self.config.selection.decontamination
+        rule, is_dropping = given or Decontamination(), given is not None and given.enabled
+        finished = [t for t in collected if not t.is_infrastructure]
+        found = find_contamination(finished, self.library, rule)
+        return Compared(finished, found, rule, is_dropping, time.perf_counter() - began)
+
+    def _prepare(
+        self, number: int, collected: Sequence[Trajectory], compared: Compared, rounds: Sequence[RoundManifest]
+    ) -> Material:
         """Score the episodes and select among them, as far as the run's stages ask for it."""
         by_task: dict[str, list[Trajectory]] = {}
         for trajectory in collected:
@@ -168,9 +206,9 @@ class RoundLoop:
         has_selection, has_forecast = (stage in self.config.rounds.stages for stage in ("distil", "forecast"))
         remembered = range(1, min(REMEMBERED + 1, number)) if has_forecast else ()
         return Material(
-            collected,
+            compared.without_overlap(collected),
             self._seed(number),
-            selection=select(groups, scores, self.config.selection, self.held_out) if has_selection else None,
+            selection=select(groups, scores, self.config.selection, compared.found) if has_selection else None,
             ics={name: score.value for name, score in scores.get("ics", {}).items() if score.value is not None},
             gate=gate_after(manifest.metrics for manifest in rounds),
             rate=self.config.rounds.rate(number),
@@ -183,10 +221,10 @@ class RoundLoop:
         if recorded is not None:
             self._restore(number)
             self._uncalibrate()
-            return StageResult(**recorded)
+            return StageResult.from_record(recorded)
         done = self._take_stages(material)
         self._uncalibrate()
-        save_checkpoint(self._files.checkpoint(number), self.student, self.optimizer, training=asdict(done))
+        save_checkpoint(self._files.checkpoint(number), self.student, self.optimizer, training=done.to_record())
         return done
 
     def _take_stages(self, material: Material) -> StageResult:
@@ -210,6 +248,7 @@ class RoundLoop:
         """Record a round; the manifest comes last, so that a kill before it has the round's numbers told again."""
         self.tracker.log(manifest.numbers(), manifest.round)
         write_manifest(round_path(self.folder, manifest.round), manifest)
+        write_card(self.folder)
         self._tidy(manifest.round)
         return manifest
 
@@ -224,6 +263,7 @@ class RoundLoop:
             tokens_trained=sum(m.tokens_trained for m in rounds),
             elapsed_s=sum(m.elapsed_s for m in rounds),
         )
+        write_card(self.folder)
         write_manifest(final_path(self.folder), final)
         return final
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from sage_gym.distill.returns import (
 )
 from sage_gym.distill.rows import Example
 from sage_gym.distill.trainer import train_steps
+from sage_gym.evaluation.sources import SourceCount, count_sources
 from sage_gym.protocols import Student
 from sage_gym.selection import Selection
 from sage_gym.types import Trajectory
@@ -44,7 +47,8 @@ class Material:
     """What a round trains on.
 
     Args:
-        collected: every episode of the round, those of second attempts and forced mistakes included.
+        collected: every episode of the round, those of second attempts and forced mistakes included, and without those
+            that decontamination leaves out.
         seed: of the round.
         selection: what the stage `distil` imitates; None where it is no stage of the run.
         ics: Inverse Consistency Scores by trajectory id, by the student as it was when the round began.
@@ -64,10 +68,22 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage did: named means of its losses, and the sampled tokens that carried weight."""
+    """What a stage did: named means of its losses, and the sampled tokens that carried weight, with their sources."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     tokens_trained: int = 0
+    sources: tuple[SourceCount, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it."""
+        sources = [source.model_dump() for source in self.sources]
+        return {"metrics": self.metrics, "tokens_trained": self.tokens_trained, "sources": sources}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> StageResult:
+        """Read what `to_record` gave; a checkpoint of an earlier version names no sources."""
+        sources = tuple(SourceCount.model_validate(source) for source in record.get("sources", ()))
+        return cls(record["metrics"], record["tokens_trained"], sources)
 
 
 def take_stages(
@@ -75,7 +91,7 @@ def take_stages(
 ) -> StageResult:
     """Train the run's stages in their order; their metrics are put together and their tokens summed."""
     metrics: dict[str, float] = {}
-    tokens = 0
+    tokens, sources = 0, list[SourceCount]()
     imitating = config.distil.model_copy(update={"learning_rate": config.distil.learning_rate * material.rate})
     reinforcing = config.reinforce.model_copy(update={"learning_rate": config.reinforce.learning_rate * material.rate})
     for stage in config.rounds.stages:
@@ -87,7 +103,8 @@ def take_stages(
             result = reinforce(student, material, reinforcing, optimizer)
         metrics |= result.metrics
         tokens += result.tokens_trained
-    return StageResult(metrics, tokens)
+        sources += result.sources
+    return StageResult(metrics, tokens, tuple(sources))
 
 
 def _fit_forecasts(student: Student, material: Material) -> dict[str, float]:
@@ -128,9 +145,9 @@ def distil(
     )
     passes = InversePasses(student.tokenizer, finished, settings.empty_trace_share, seed)
     return _train(
-        student, examples, objective, optimizer, name="distil", epochs=settings.epochs, clip=settings.max_grad_norm,
-        step_tokens=settings.batch_tokens, rates=(settings.learning_rate, settings.head_learning_rate), seed=seed,
-        passes=passes,
+        student, finished, examples, objective, optimizer, name="distil", epochs=settings.epochs,
+        clip=settings.max_grad_norm, step_tokens=settings.batch_tokens,
+        rates=(settings.learning_rate, settings.head_learning_rate), seed=seed, passes=passes,
     )  # fmt: skip
 
 
@@ -156,9 +173,9 @@ def reinforce(
         clip_high=settings.clip_high,
     )
     result = _train(
-        student, examples, objective, optimizer, name="reinforce", epochs=settings.epochs, clip=settings.max_grad_norm,
-        step_tokens=settings.batch_tokens, rates=(settings.learning_rate, settings.head_learning_rate),
-        seed=material.seed,
+        student, finished, examples, objective, optimizer, name="reinforce", epochs=settings.epochs,
+        clip=settings.max_grad_norm, step_tokens=settings.batch_tokens,
+        rates=(settings.learning_rate, settings.head_learning_rate), seed=material.seed,
     )  # fmt: skip
     return replace(result, metrics={**result.metrics, **watched, "reinforce/settled_share": settled_share})
 
@@ -195,6 +212,7 @@ def _thin(examples: Sequence[Example], share: float, seed: int) -> list[Example]
 
 def _train(
     student: Student,
+    episodes: Sequence[Trajectory],
     examples: Sequence[Example],
     objective: Objective,
     optimizer: torch.optim.Optimizer,
@@ -227,5 +245,10 @@ def _train(
     )  # fmt: skip
     metrics = {f"{name}/{part if part != 'cross_entropy' else 'loss'}": value for part, value in losses.items()}
     metrics[f"{name}/steps"] = float(len(batches))
-    trained = sum(len(example.row.sampled_N) for example in examples if example.weight > 0)
-    return StageResult(metrics, trained * epochs)
+    moving = [example.row for example in examples if example.weight > 0]
+    tokens = [
+        (row.trajectory, {turn: count * epochs for turn, count in Counter(row.turn_N.tolist()).items()})
+        for row in moving
+    ]
+    trained = sum(len(row.sampled_N) for row in moving)
+    return StageResult(metrics, trained * epochs, count_sources(name, {t.id: t for t in episodes}, tokens))

@@ -65,6 +65,12 @@ class RunFolder:
         path = self.round(number) / "collect.jsonl"
         return [t for chunk in read_trajectories(path) for t in chunk] if path.exists() else []
 
+    def everything(self, number: int) -> list[Trajectory]:
+        """Read what a round collected, with second attempts and recovery traces where it has any."""
+        further = [self.round(number) / f"{name}.jsonl" for name in ("reflection", "recovery")]
+        more = [t for path in further if path.exists() for chunk in read_trajectories(path) for t in chunk]
+        return [*self.collected(number), *more]
+
     def relative(self, path: Path) -> str:
         """Name a file as manifests do."""
         return path.relative_to(self.path).as_posix()

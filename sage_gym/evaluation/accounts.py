@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sage_gym.evaluation.forecasts import ForecastReport
+from sage_gym.evaluation.gaps import Gap, gap_between
 from sage_gym.evaluation.manifest import FinalManifest, RoundManifest, TaskOutcome, TestResult, list_tasks
 from sage_gym.evaluation.metrics import measure
 from sage_gym.evaluation.pilot import Pilot
 from sage_gym.evaluation.promotion import Promotion
 from sage_gym.evaluation.samples import choose_samples
 from sage_gym.evaluation.significance import compare, holm, pair
+from sage_gym.evaluation.sources import Composition
 from sage_gym.selection.verdicts import Selection
 from sage_gym.types import Trajectory
 
@@ -29,6 +31,7 @@ def account_for_round(
     select: Sequence[Trajectory],
     collected: Sequence[Trajectory] = (),
     selection: Selection | None = None,
+    composition: Composition | None = None,
     promotion: Promotion | None = None,
     pilot: Pilot | None = None,
     forecast: ForecastReport | None = None,
@@ -50,6 +53,7 @@ def account_for_round(
         select: its episodes on the select split.
         collected: the episodes collected for training.
         selection: what was kept of them.
+        composition: of what was trained on.
         promotion: its decision; none for round 0.
         pilot: of re-planning, where one was run.
         forecast: of the head on the select split.
@@ -79,6 +83,7 @@ def account_for_round(
         collected=measure(collected) if collected else None,
         select=measure(select) if select else None,
         selection=selection.record() if selection is not None else None,
+        composition=composition,
         promotion=promotion,
         pilot=pilot,
         forecast=forecast,
@@ -144,11 +149,25 @@ def account_for_end(
         last_promoted=last_promoted,
         tests=tuple(results),
         forecast=forecast,
+        gaps=_gaps(results),
         samples=choose_samples(tests[0][2], tests[0][3]),
         tokens_trained=tokens_trained,
         elapsed_s=elapsed_s,
         notes=tuple(notes),
     )
+
+
+def _gaps(results: Sequence[TestResult]) -> tuple[Gap, ...]:
+    """Hold the first split against every other that was decoded alike."""
+    first = results[0]
+    ours = [outcome.before for outcome in first.outcomes], [outcome.after for outcome in first.outcomes]
+    found = []
+    for result in results:
+        if result.split != first.split and result.decoding == first.decoding:
+            theirs = [outcome.before for outcome in result.outcomes], [outcome.after for outcome in result.outcomes]
+            sides = (ours[0], theirs[0]), (ours[1], theirs[1])
+            found.append(gap_between(first.split, result.split, first.decoding, *sides))
+    return tuple(gap for gap in found if gap is not None)
 
 
 def _outcomes(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> tuple[TaskOutcome, ...]:

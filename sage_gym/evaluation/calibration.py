@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sage_gym.evaluation.auroc import auroc
+from sage_gym.evaluation.bins import Binning, bin_error, brier_bins, brier_parts, cut, membership
+from sage_gym.evaluation.doubt import Doubt, doubt
 from sage_gym.evaluation.intervals import Floats, Interval, cluster_mean, wilson
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "judge_forecasts",
     "reliability_table",
 ]
-
-Binning = Literal["equal width", "equal mass"]
 
 
 class Brier(BaseModel):
@@ -93,6 +91,9 @@ class ForecastQuality(BaseModel):
     ece_width: CalibrationError
     ece_mass: CalibrationError
     reliability: tuple[ReliabilityRow, ...]
+    doubt: Doubt | None = None
+    """The intervals of Brier score, decomposition and calibration errors, and the risk-coverage curve; None in records
+    that were written before there were any."""
 
 
 def judge_forecasts(
@@ -111,7 +112,7 @@ def judge_forecasts(
         name: of the forecaster, for the record.
         failed: what happened, one a task.
         forecasts: p_fail in [0, 1].
-        families: clusters for the bootstrap of the gain over the base rate.
+        families: clusters for the bootstrap.
         left_out: how many were not judged, for the record.
         bins: of the calibration errors.
         seed: of the simulation and the bootstrap.
@@ -129,6 +130,9 @@ def judge_forecasts(
     gains = (y.mean() - y) ** 2 - (p - y) ** 2
     gain = cluster_mean(gains.tolist(), families, seed=seed)
     assert gain is not None
+    by_width = calibration_error(y, p, "equal width", bins=bins, seed=seed)
+    by_mass = calibration_error(y, p, "equal mass", bins=bins, seed=seed)
+    bands = (by_width.band, by_mass.band)
     return ForecastQuality(
         name=name,
         n=len(y),
@@ -137,32 +141,23 @@ def judge_forecasts(
         auroc=auroc([bool(label) for label in failed], forecasts),
         brier=decompose_brier(y, p, bins),
         brier_gain=gain,
-        ece_width=calibration_error(y, p, "equal width", bins=bins, seed=seed),
-        ece_mass=calibration_error(y, p, "equal mass", bins=bins, seed=seed),
+        ece_width=by_width,
+        ece_mass=by_mass,
         reliability=reliability_table(y, p, bins),
+        doubt=doubt(y, p, list(families), bands=bands, bins=bins, seed=seed),
     )
 
 
 def decompose_brier(y: Floats, p: Floats, bins: int = 10) -> Brier:
     """Decompose the Brier score by forecast value where there are at most `bins` values, else by equal-mass bins."""
-    values, codes = np.unique(p, return_inverse=True)
-    if len(values) > bins:
-        codes = _equal_mass(p, bins)
-    sizes = np.bincount(codes)
-    used = sizes > 0
-    sizes = sizes[used]
-    forecast = np.bincount(codes, weights=p)[used] / sizes
-    observed = np.bincount(codes, weights=y)[used] / sizes
-    base, n = y.mean(), len(y)
-    reliability = float((sizes * (forecast - observed) ** 2).sum() / n)
-    resolution = float((sizes * (observed - base) ** 2).sum() / n)
-    uncertainty, value = float(base * (1 - base)), float(((p - y) ** 2).mean())
+    parts = brier_parts(y, p, membership(brier_bins(p, bins)), np.ones(len(y)))
+    value, explained = float(parts.value), float(parts.reliability - parts.resolution + parts.uncertainty)
     return Brier(
         value=value,
-        reliability=reliability,
-        resolution=resolution,
-        uncertainty=uncertainty,
-        within_bins=value - (reliability - resolution + uncertainty),
+        reliability=float(parts.reliability),
+        resolution=float(parts.resolution),
+        uncertainty=float(parts.uncertainty),
+        within_bins=value - explained,
     )
 
 
@@ -174,13 +169,12 @@ def calibration_error(
     The band draws outcomes from the forecasts themselves: with few tasks even a perfect forecaster has an error,
     and one number without it says nothing.
     """
-    codes = {"equal width": _equal_width, "equal mass": _equal_mass}[binning](p, bins)
-    member = np.eye(bins)[codes]  # N x K
+    member = membership(cut(p, binning, bins))
     generator = np.random.default_rng(seed)
     simulated = (generator.random((simulations, len(p))) < p).astype(float)
     errors = np.abs((simulated - p) @ member).sum(axis=1) / len(p)
     return CalibrationError(
-        value=float(np.abs((y - p) @ member).sum() / len(p)),
+        value=float(bin_error(y, p, member, np.ones(len(p)))),
         band=float(np.quantile(errors, 0.95)),
         expected=float(errors.mean()),
         bins=bins,
@@ -190,7 +184,7 @@ def calibration_error(
 
 def reliability_table(y: Floats, p: Floats, bins: int = 10) -> tuple[ReliabilityRow, ...]:
     """Return the bins of equal width that hold anything."""
-    codes = _equal_width(p, bins)
+    codes = cut(p, "equal width", bins)
     rows = []
     for k in np.unique(codes):
         inside = codes == k
@@ -200,13 +194,3 @@ def reliability_table(y: Floats, p: Floats, bins: int = 10) -> tuple[Reliability
             ReliabilityRow(low=k / bins, high=(k + 1) / bins, forecast=float(p[inside].mean()), observed=observed)
         )
     return tuple(rows)
-
-
-def _equal_width(p: Floats, bins: int) -> NDArray[np.intp]:
-    return np.minimum((p * bins).astype(np.intp), bins - 1)
-
-
-def _equal_mass(p: Floats, bins: int) -> NDArray[np.intp]:
-    """Cut at quantiles; equal forecasts share a bin, so that the order of tasks does not matter."""
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
-    return np.searchsorted(edges, p, side="right").astype(np.intp)

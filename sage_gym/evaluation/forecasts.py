@@ -1,4 +1,4 @@
-"""The forecast head judged on episodes: first decision, one a task; every turn beside it; cheap baselines below.
+"""The forecast head judged on episodes: first decision, one a task; turn by turn beside it; cheap baselines below.
 
 The baselines cost nothing: mean token log-probability, entropy, and a logistic regression on what is known
 when the first decision has been made (after arXiv 2601.15778, which reads whole finished trajectories:
@@ -20,10 +20,12 @@ from sage_gym.evaluation.auroc import AurocDifference, auroc_difference, weighte
 from sage_gym.evaluation.calibration import ForecastQuality, judge_forecasts
 from sage_gym.evaluation.intervals import Floats, Interval, cluster_bootstrap
 from sage_gym.evaluation.metrics import family_of
+from sage_gym.evaluation.temperature import TemperatureFit, at_temperature, fit_temperature
+from sage_gym.evaluation.turnwise import TurnQuality, is_untouched, judge_turns
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Decision, Trajectory
 
-__all__ = ["Baseline", "ForecastReport", "first_decisions", "judge_head"]
+__all__ = ["Baseline", "ForecastReport", "first_decisions", "judge_head", "scale"]
 
 
 class Baseline(BaseModel):
@@ -50,6 +52,12 @@ class ForecastReport(BaseModel):
     """At the last token of the first prompt."""
     every_turn: Interval | None
     """AUROC over all decisions, bootstrapped by task: secondary."""
+    turns: tuple[TurnQuality, ...] = ()
+    """Turn by turn, one episode a task: secondary."""
+    temperature: TemperatureFit | None = None
+    """Fitted on `fitted_on`, to the forecasts as recorded there; None where none was fitted."""
+    scaled: ForecastQuality | None = None
+    """`decision` at that temperature."""
     baselines: tuple[Baseline, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -64,18 +72,23 @@ class _Sample:
         return [not has_succeeded(t) for t in self.trajectories]
 
     @property
+    def forecasts(self) -> list[float]:
+        """Those at the first decision."""
+        return [p for t in self.trajectories if (p := t.turns[0].decision.p_fail) is not None]
+
+    @property
     def families(self) -> list[str]:
         return [family_of(t) for t in self.trajectories]
 
 
 def first_decisions(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Return one episode a task whose first decision can be judged: not infrastructure, not intervened upon.
+    """Return one episode a task whose first decision can be judged: one that is untouched.
 
     Of several attempts the first such one is taken; those without a turn are left out.
     """
     found: dict[str, Trajectory] = {}
     for trajectory in sorted(trajectories, key=lambda t: t.attempt):
-        if trajectory.turns and not trajectory.is_infrastructure and not trajectory.is_intervened:
+        if trajectory.turns and is_untouched(trajectory):
             found.setdefault(trajectory.task.key, trajectory)
     return [found[key] for key in sorted(found)]
 
@@ -103,20 +116,66 @@ def judge_head(
     shared = {t.task.key for t in test} & {t.task.key for t in fit}
     if shared:
         raise ValueError(f"expected disjoint splits, got {len(shared)} tasks in both (first: {min(shared)!r})")
-    at_decision = _with(test, lambda d: d.p_fail)
-    decision = _judge("decision", at_decision, [t.turns[0].decision.p_fail for t in at_decision.trajectories], seed)
-    at_state = _with(test, lambda d: d.p_fail_before)
-    state = _judge("state", at_state, [t.turns[0].decision.p_fail_before for t in at_state.trajectories], seed)
-    baselines, notes = _baselines(at_decision, first_decisions(fit), seed) if decision else ((), ())
+    at_decision, at_state = _with(test, lambda d: d.p_fail), _with(test, lambda d: d.p_fail_before)
+    reason = _reason_against(at_decision)
+    if reason:
+        return ForecastReport(
+            split=split, fitted_on=fitted_on, decision=None, state=None, every_turn=None, notes=(reason,)
+        )
+    state = [t.turns[0].decision.p_fail_before for t in at_state.trajectories]
+    baselines, notes = _baselines(at_decision, first_decisions(fit), seed)
     return ForecastReport(
         split=split,
         fitted_on=fitted_on,
-        decision=decision,
-        state=state,
+        decision=_judge("decision", at_decision, at_decision.forecasts, seed),
+        state=None if _reason_against(at_state) else _judge("state", at_state, state, seed),
         every_turn=_every_turn(test, seed),
+        turns=judge_turns(first_decisions(test), seed=seed),
         baselines=baselines,
-        notes=notes if decision else ("no first decision has a forecast: the policy has no head",),
+        notes=(*notes, *_remarks(at_decision)),
     )
+
+
+def scale(
+    report: ForecastReport, test: Sequence[Trajectory], fit: Sequence[Trajectory], *, seed: int = 0
+) -> ForecastReport:
+    """Return the report with the decision's forecasts judged at a temperature that another split was fitted with.
+
+    Args:
+        report: of `judge_head` on the same episodes.
+        test: episodes to be judged on.
+        fit: episodes of another split, their forecasts recorded as those of `test` were.
+        seed: of bootstrap and simulation.
+    """
+    sample, known = _with(test, lambda d: d.p_fail), _with(fit, lambda d: d.p_fail)
+    if report.decision is None:
+        return report
+    found = fit_temperature(known.failed, known.forecasts)
+    if found.reason:
+        note = f"no temperature: {found.reason}"
+        return report.model_copy(update={"temperature": found, "notes": (*report.notes, note)})
+    scaled = _judge("decision", sample, at_temperature(sample.forecasts, found.temperature), seed)
+    return report.model_copy(update={"temperature": found, "scaled": scaled})
+
+
+def _reason_against(sample: _Sample) -> str:
+    """Say why nothing can be said of these forecasts; empty where something can."""
+    n, failures = len(sample.trajectories), sum(sample.failed)
+    if n == 0:
+        return "no first decision can be judged: the policy has no head, or no episode was left alone"
+    if failures in (0, n):
+        what = "none failed" if failures == 0 else "all failed"
+        return (
+            f"calibration cannot be computed: of the {n} tasks {what}, and with one class there is nothing to rank, "
+            f"and no share of failures that a forecast could be held against"
+        )
+    return ""
+
+
+def _remarks(sample: _Sample) -> tuple[str, ...]:
+    if len(set(sample.forecasts)) > 1:
+        return ()
+    return (f"every forecast is {sample.forecasts[0]:.3f}: the head has not been trained",)
 
 
 def _with(trajectories: Sequence[Trajectory], read: Callable[[Decision], float | None]) -> _Sample:
@@ -133,7 +192,7 @@ def _every_turn(trajectories: Sequence[Trajectory], seed: int) -> Interval | Non
     rows = [
         (not has_succeeded(t), turn.decision.p_fail, t.task.key)
         for t in trajectories
-        if not t.is_infrastructure and not t.is_intervened
+        if is_untouched(t)
         for turn in t.turns
         if turn.decision.p_fail is not None
     ]

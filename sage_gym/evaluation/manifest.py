@@ -14,11 +14,13 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sage_gym.evaluation.forecasts import ForecastReport
+from sage_gym.evaluation.gaps import Gap
 from sage_gym.evaluation.metrics import Metrics
 from sage_gym.evaluation.pilot import Pilot
 from sage_gym.evaluation.promotion import Promotion
 from sage_gym.evaluation.samples import TrajectorySample
 from sage_gym.evaluation.significance import PairedTest, Pairs
+from sage_gym.evaluation.sources import Composition
 from sage_gym.selection.verdicts import SelectionRecord
 from sage_gym.types import Task
 
@@ -33,6 +35,7 @@ __all__ = [
     "list_tasks",
     "pairs_between",
     "read_final",
+    "read_manifest",
     "read_rounds",
     "round_path",
     "write_manifest",
@@ -72,6 +75,8 @@ class RoundManifest(_Record):
     select: Metrics | None = None
     """Of the student alone on the select split, after the round's training."""
     selection: SelectionRecord | None = None
+    composition: Composition | None = None
+    """Of the training text: sources, and overlap with held-out text."""
     promotion: Promotion | None = None
     pilot: Pilot | None = None
     forecast: ForecastReport | None = None
@@ -146,6 +151,8 @@ class FinalManifest(_Record):
     """Its round; 0 where no round was promoted."""
     tests: tuple[TestResult, ...]
     """The primary one first."""
+    gaps: tuple[Gap, ...] = ()
+    """Between the primary one's split and the others."""
     forecast: ForecastReport | None = None
     samples: tuple[TrajectorySample, ...] = ()
     tokens_trained: int = 0
@@ -185,7 +192,7 @@ def read_rounds(run_folder: Path) -> list[RoundManifest]:
     Raises:
         ValueError: a manifest is damaged or of another version; says which and where.
     """
-    return [_read(path, RoundManifest) for path in sorted(run_folder.glob("rounds/*/manifest.json"))]
+    return [read_manifest(path, RoundManifest) for path in sorted(run_folder.glob("rounds/*/manifest.json"))]
 
 
 def read_final(run_folder: Path) -> FinalManifest | None:
@@ -195,13 +202,18 @@ def read_final(run_folder: Path) -> FinalManifest | None:
         ValueError: it is damaged or of another version.
     """
     path = final_path(run_folder)
-    return _read(path, FinalManifest) if path.exists() else None
+    return read_manifest(path, FinalManifest) if path.exists() else None
 
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def _read(path: Path, model: type[M]) -> M:
+def read_manifest(path: Path, model: type[M]) -> M:
+    """Read what `write_manifest` wrote.
+
+    Raises:
+        ValueError: it is damaged or of another version; says which and where.
+    """
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:

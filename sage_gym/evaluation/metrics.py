@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from sage_gym.evaluation.intervals import Interval, cluster_mean, wilson
+from sage_gym.evaluation.intervals import Interval, cluster_share, wilson
 from sage_gym.selection.scoring import has_succeeded
-from sage_gym.types import Trajectory
+from sage_gym.types import StopReason, Trajectory
 
 __all__ = ["Metrics", "family_of", "measure"]
 
@@ -41,6 +41,11 @@ class Metrics(BaseModel):
     """Of the scored episodes' turns: those whose action a guard did not let run (`info["denial"]`)."""
     stop_reasons: dict[str, int]
     """Of all episodes."""
+
+    @property
+    def truncations(self) -> dict[str, int]:
+        """Episodes that a budget ended, by budget."""
+        return {name: n for name, n in self.stop_reasons.items() if StopReason(name).is_truncation}
 
     def numbers(self, prefix: str) -> dict[str, float]:
         """Flatten for a tracker, as `prefix/success` and so on."""
@@ -82,10 +87,10 @@ def measure(trajectories: Sequence[Trajectory], *, seed: int = 0) -> Metrics:
         infrastructure=lost,
         successes=successes,
         success=wilson(successes, n),
-        success_clustered=cluster_mean(outcomes, families, seed=seed),
+        success_clustered=cluster_share(outcomes, families, seed=seed),
         success_if_infrastructure_failed=successes / everything,
         success_if_infrastructure_passed=(successes + lost) / everything,
-        score=cluster_mean([t.reward for t in scored], families, seed=seed),
+        score=cluster_share([float(t.reward) for t in scored], families, seed=seed),
         turns=len(turns) / max(1, n),
         tokens=sum(t.token_count for t in scored) / max(1, n),
         invalid_share=sum(turn.is_invalid for turn in turns) / max(1, len(turns)),

@@ -6,11 +6,23 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from sage_gym.evaluation.intervals import Interval, wilson
 from sage_gym.evaluation.metrics import Metrics, measure
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Origin, Trajectory
 
-__all__ = ["RecoveryReport", "measure_recovery"]
+__all__ = ["RecoveryReport", "TurnRecovery", "measure_recovery", "mistake_turn"]
+
+
+class TurnRecovery(BaseModel):
+    """The episodes whose mistake was forced at one turn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    turn: int
+    """Of the mistake, counted from 1."""
+    success: Interval
+    """Share that recovered, Wilson."""
 
 
 class RecoveryReport(BaseModel):
@@ -27,6 +39,7 @@ class RecoveryReport(BaseModel):
     """Scored episodes that ended before their mistake; in none of the numbers above."""
     turns_to_recover: float | None
     """Mean number of turns after the mistake, of those that recovered; None where none did."""
+    by_turn: tuple[TurnRecovery, ...] = ()
 
     def numbers(self, prefix: str = "recovery") -> dict[str, float]:
         """Flatten for a tracker."""
@@ -41,16 +54,27 @@ def measure_recovery(trajectories: Sequence[Trajectory], *, seed: int = 0) -> Re
         trajectories: infrastructure failures included.
         seed: of the bootstrap.
     """
-    reached = [t for t in trajectories if t.is_infrastructure or _mistake_turn(t) is not None]
-    after = [len(t.turns) - 1 - turn for t in reached if has_succeeded(t) and (turn := _mistake_turn(t)) is not None]
+    reached = [t for t in trajectories if t.is_infrastructure or mistake_turn(t) is not None]
+    after = [len(t.turns) - 1 - turn for t in reached if has_succeeded(t) and (turn := mistake_turn(t)) is not None]
     return RecoveryReport(
         metrics=measure(reached, seed=seed),
         unreached=len(trajectories) - len(reached),
         turns_to_recover=sum(after) / len(after) if after else None,
+        by_turn=_by_turn([t for t in reached if not t.is_infrastructure]),
     )
 
 
-def _mistake_turn(trajectory: Trajectory) -> int | None:
-    """Return the last turn whose action was injected."""
+def _by_turn(trajectories: Sequence[Trajectory]) -> tuple[TurnRecovery, ...]:
+    outcomes: dict[int, list[bool]] = {}
+    for trajectory in trajectories:
+        turn = mistake_turn(trajectory)
+        assert turn is not None  # it was reached
+        outcomes.setdefault(turn, []).append(has_succeeded(trajectory))
+    shares = {turn: wilson(sum(found), len(found)) for turn, found in sorted(outcomes.items())}
+    return tuple(TurnRecovery(turn=turn + 1, success=share) for turn, share in shares.items() if share is not None)
+
+
+def mistake_turn(trajectory: Trajectory) -> int | None:
+    """Return the last turn whose action was injected, counted from 0; None where none was."""
     injected = [i for i, turn in enumerate(trajectory.turns) if turn.decision.origin is Origin.INJECTED]
     return injected[-1] if injected else None

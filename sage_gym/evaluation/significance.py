@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from sage_gym.evaluation.intervals import Interval, cluster_mean, resampled_means
+from sage_gym.evaluation.intervals import Interval, cluster_mean, percentiles, resampled_means
 from sage_gym.evaluation.metrics import family_of
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
@@ -21,6 +21,7 @@ __all__ = [
     "Pairs",
     "SeedsTest",
     "across_seeds",
+    "bootstrap_p",
     "compare",
     "holm",
     "mcnemar_p",
@@ -66,7 +67,7 @@ class PairedTest(BaseModel):
     lost: int
     neither: int
     success_difference: Interval
-    """Bootstrapped by family."""
+    """Bootstrapped by family; Tango's where no pair differs."""
     mcnemar_p: float
     """Two-sided, exact."""
     score_difference: Interval
@@ -142,6 +143,10 @@ def compare(a: str, b: str, pairs: Pairs, *, seed: int = 0, level: float = 0.95)
     score_difference = cluster_mean(score, pairs.families, seed=seed, level=level)
     assert difference is not None
     assert score_difference is not None  # `pair` refuses empty lists
+    if pairs.gained == pairs.lost == 0:
+        # a bootstrap of equal values has no width
+        half = -tango_lower(0, 0, len(set(pairs.families)), (1 + level) / 2)
+        difference = difference.model_copy(update={"low": -half, "high": half, "method": "Tango, one pair a cluster"})
     return PairedTest(
         a=a,
         b=b,
@@ -154,7 +159,7 @@ def compare(a: str, b: str, pairs: Pairs, *, seed: int = 0, level: float = 0.95)
         success_difference=difference,
         mcnemar_p=mcnemar_p(pairs.gained, pairs.lost),
         score_difference=score_difference,
-        score_p=_bootstrap_p(score, pairs.families, seed),
+        score_p=bootstrap_p(score, pairs.families, seed),
     )
 
 
@@ -215,14 +220,14 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
         delta = np.array(found.success_b, dtype=float) - np.array(found.success_a, dtype=float)
         differences[run_seed] = float(delta.mean())
         means += resampled_means(delta.tolist(), found.families, (seed, index), resamples) / len(pairs)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = percentiles(means, min(len(set(found.families)) for found in pairs.values()))
     values = list(differences.values())
     return SeedsTest(
         differences=differences,
         mean=Interval(
             value=float(np.mean(values)),
-            low=float(low),
-            high=float(high),
+            low=low,
+            high=high,
             n=sum(len(found.keys) for found in pairs.values()),
             method=f"bootstrap by family within {len(pairs)} seeds",
         ),
@@ -230,7 +235,8 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
     )
 
 
-def _bootstrap_p(differences: Sequence[float], families: Sequence[str], seed: int, resamples: int = 4000) -> float:
+def bootstrap_p(differences: Sequence[float], families: Sequence[str], seed: int, resamples: int = 4000) -> float:
+    """Return a mean difference's two-sided p: twice the smaller share of resamples on either side of 0, at most 1."""
     means = resampled_means(differences, families, seed, resamples)
     # one added on either side: a resampling p is never 0
     below, above = (1 + np.sum(means <= 0)) / (resamples + 1), (1 + np.sum(means >= 0)) / (resamples + 1)

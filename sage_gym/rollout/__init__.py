@@ -7,11 +7,18 @@ from sage_gym.rollout.journal import Journal, read_trajectories
 from sage_gym.rollout.progress import progress_for
 from sage_gym.rollout.recording import recorded
 from sage_gym.rollout.records import fingerprint
-from sage_gym.rollout.recovery import ReplayedChoices, forced_mistakes, recorded_candidates, recovery_requests
+from sage_gym.rollout.recovery import (
+    BorrowedActions,
+    ReplayedChoices,
+    forced_mistakes,
+    recorded_candidates,
+    recovery_requests,
+)
 from sage_gym.rollout.reflection import FactualCritique, second_attempts
 from sage_gym.rollout.requests import Injection, Request, requests_for
 
 __all__ = [
+    "BorrowedActions",
     "Deadlines",
     "FactualCritique",
     "Injection",

@@ -25,12 +25,13 @@ from sage_gym.errors import RecordError
 from sage_gym.rollout.records import ChunkMarker, Header, decode, encode
 from sage_gym.types import Trajectory
 
-__all__ = ["Damage", "Journal", "Scan", "Span", "load", "read_trajectories", "scan"]
+__all__ = ["MARKER_START", "Damage", "Journal", "Scan", "Span", "load", "read_trajectories", "scan"]
 
 log = logging.getLogger(__name__)
 
 HEADER_LINE = Header().model_dump_json().encode() + b"\n"
 MARKER_START = b'{"kind":"chunk",'
+"""What the line after a chunk's trajectories begins with, and no trajectory's does."""
 
 
 @dataclass(frozen=True, slots=True)

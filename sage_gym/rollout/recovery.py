@@ -6,6 +6,7 @@ evaluation of their own (`sage_gym.evaluation.recovery`).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -14,7 +15,14 @@ from sage_gym.rollout.requests import Injection, Request
 from sage_gym.rollout.seeds import derive_seed
 from sage_gym.types import Origin, Trajectory
 
-__all__ = ["Alternatives", "ReplayedChoices", "forced_mistakes", "recorded_candidates", "recovery_requests"]
+__all__ = [
+    "Alternatives",
+    "BorrowedActions",
+    "ReplayedChoices",
+    "forced_mistakes",
+    "recorded_candidates",
+    "recovery_requests",
+]
 
 Alternatives = Callable[[Trajectory, int], Sequence[str]]
 """Gives the actions that were open at a turn of a trajectory."""
@@ -52,6 +60,27 @@ class ReplayedChoices:
             found.append(tuple(choice.action for choice in environment.unwrapped.view().choices))
             environment.step(turn.decision.action)
         return found
+
+
+class BorrowedActions:
+    """Gives what was done at the same turn on other tasks: for environments whose actions cannot be listed.
+
+    Such an action is well formed, and was right for another task. Last actions are left out: they end an episode.
+
+    Args:
+        trajectories: to borrow from.
+    """
+
+    def __init__(self, trajectories: Sequence[Trajectory]) -> None:
+        self._taken: dict[int, dict[str, str]] = defaultdict(dict)
+        for trajectory in trajectories:
+            for index, turn in enumerate(trajectory.turns[:-1]):
+                if not turn.is_invalid:
+                    self._taken[index].setdefault(turn.decision.action, trajectory.task.key)
+
+    def __call__(self, trajectory: Trajectory, turn: int) -> list[str]:
+        """Give the actions, in the order in which they were first taken."""
+        return [action for action, key in self._taken[turn].items() if key != trajectory.task.key]
 
 
 def recovery_requests(
@@ -96,17 +125,27 @@ def recovery_requests(
 
 
 def forced_mistakes(
-    trajectories: Sequence[Trajectory], *, seed: int, alternatives: Alternatives = recorded_candidates
+    trajectories: Sequence[Trajectory],
+    *,
+    seed: int,
+    alternatives: Alternatives = recorded_candidates,
+    turn: int | None = None,
 ) -> list[Request]:
     """Ask for one success of each task again with everything forced up to and including a mistake.
 
     Whatever policy plays these is put in the same state, so that students can be compared on them.
+
+    Args:
+        trajectories: the first success of a task counts; infrastructure failures and failures are left out.
+        seed: of the draw.
+        alternatives: what could have been done instead.
+        turn: of the mistake, counted from 0; None draws it. Successes that are shorter are left out.
     """
     requests: dict[str, Request] = {}
     for trajectory in trajectories:
         if trajectory.task.key in requests:
             continue
-        mistake = _find_mistake(trajectory, seed, alternatives)
+        mistake = _find_mistake(trajectory, seed, alternatives, turn)
         if mistake is not None:
             before = [Injection(i, t.decision.action) for i, t in enumerate(trajectory.turns[: mistake.turn])]
             prefix = (*before, mistake)
@@ -116,8 +155,10 @@ def forced_mistakes(
     return list(requests.values())
 
 
-def _find_mistake(trajectory: Trajectory, seed: int, alternatives: Alternatives) -> Injection | None:
-    """Draw a turn, and an action that was open there and that the trajectory takes nowhere.
+def _find_mistake(
+    trajectory: Trajectory, seed: int, alternatives: Alternatives, at: int | None = None
+) -> Injection | None:
+    """Draw a turn, or take the one asked for, and an action that was open there and that the trajectory takes nowhere.
 
     What the trajectory takes at another turn may be right, and its last action ends the episode: neither is a mistake
     to recover from. Free text that is still to be filled in (`search[]`) is no action.
@@ -127,7 +168,9 @@ def _find_mistake(trajectory: Trajectory, seed: int, alternatives: Alternatives)
         return None
     random = Random(derive_seed("mistake", seed, trajectory.id))
     taken = {turn.decision.action for turn in trajectory.turns}
-    for turn in random.sample(range(len(trajectory.turns)), len(trajectory.turns)):
+    length = len(trajectory.turns)
+    places = random.sample(range(length), length) if at is None else [at] * (at < length)
+    for turn in places:
         wrong = [a for a in dict.fromkeys(alternatives(trajectory, turn)) if _is_action(a) and a not in taken]
         if wrong:
             return Injection(turn, random.choice(wrong))

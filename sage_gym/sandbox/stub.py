@@ -1,4 +1,4 @@
-"""A sandbox in memory, for tests without an engine: files in a dictionary, programs that are Python functions.
+"""A sandbox in memory, for tests without an engine: a tree of files, programs that are Python functions.
 
 It runs no process. Programs beyond the few that come with it are given as functions of the call.
 """
@@ -16,6 +16,7 @@ from sage_gym.errors import SandboxClosedError, SandboxFileError, SandboxLostErr
 from sage_gym.sandbox.inside.capture import Capture
 from sage_gym.sandbox.protocol import Limits, Result
 from sage_gym.sandbox.resident import check_call
+from sage_gym.sandbox.tree import Node, Tree
 
 __all__ = ["Program", "Said", "StubCall", "StubSandbox"]
 
@@ -37,13 +38,16 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class StubCall:
-    """A command as a scripted program sees it. `files` may be changed: absolute path → content."""
+    """A command as a scripted program sees it.
+
+    `files` may be changed: a mapping from absolute path to content, and more (`sage_gym.sandbox.tree.Tree`).
+    """
 
     argv: tuple[str, ...]
     stdin: bytes
     cwd: str
     env: Mapping[str, str]
-    files: dict[str, bytes] = field(repr=False)
+    files: Tree = field(repr=False)
 
     def path(self, name: str) -> str:
         """Return a name as an absolute path."""
@@ -73,7 +77,7 @@ class StubSandbox:
         self.limits = limits or Limits()
         self._programs = {**PROGRAMS, **(programs or {})}
         self._env = {"HOME": WORKSPACE, "LANG": "C.UTF-8", **(env or {})}
-        self._files: dict[str, bytes] = {}
+        self._files = Tree(SCRATCH, self.limits.scratch_mib << 20)
         self._lock = threading.Lock()
         self._is_closed = self._is_lost = False
 
@@ -114,14 +118,16 @@ class StubSandbox:
         if not path.startswith(tuple(folder + "/" for folder in SCRATCH)):
             raise SandboxFileError(errno.EACCES, f"not below {' or '.join(SCRATCH)}", path)
         with self._lock:
-            taken = sum(len(kept) for name, kept in self._files.items() if name != path)
-            if taken + len(content) > self.limits.scratch_mib << 20 or len(self._files) >= self.limits.scratch_files:
+            if len(self._files) >= self.limits.scratch_files:
                 raise SandboxFileError(errno.ENOSPC, "no space left", path)
-            if any(name.startswith(path + "/") for name in self._files):
-                raise SandboxFileError(errno.EISDIR, "a folder", path)
-            if any(path.startswith(name + "/") for name in self._files):
-                raise SandboxFileError(errno.ENOTDIR, "a part of the path is no folder", path)
-            self._files[path] = bytes(content)
+            folder = posixpath.dirname(path)
+            try:
+                self._files.make_folders(folder)
+                if self._files.real(folder) != folder:
+                    raise SandboxFileError(errno.ENOTDIR, "a part of the path is a link", path)
+                self._files.place(path, Node("file", mode & 0o7777, bytes(content)))
+            except OSError as error:
+                raise SandboxFileError(error.errno, error.strerror, path) from error
 
     def read(self, path: str) -> bytes:
         """Read a file."""
@@ -129,8 +135,8 @@ class StubSandbox:
         path = _absolute(path)
         with self._lock:
             if path not in self._files:
-                is_folder = path == WORKSPACE or any(name.startswith(path + "/") for name in self._files)
-                kind, text = (errno.EINVAL, "not a regular file") if is_folder else (errno.ENOENT, "no such file")
+                is_there = self._files.find(path, is_followed=False) is not None
+                kind, text = (errno.EINVAL, "not a regular file") if is_there else (errno.ENOENT, "no such file")
                 raise SandboxFileError(kind, text, path)
             return self._files[path]
 
@@ -192,9 +198,12 @@ def _cat(call: StubCall) -> Said:
 
 
 def _ls(call: StubCall) -> Said:
-    folder = call.path(call.argv[-1] if len(call.argv) > 1 else ".") + "/"
-    names = sorted({path[len(folder) :].partition("/")[0] for path in call.files if path.startswith(folder)})
-    return Said("".join(f"{name}\n" for name in names).encode())
+    name = call.argv[-1] if len(call.argv) > 1 else "."
+    try:
+        found = call.files.names(call.path(name))
+    except OSError as error:
+        return Said(stderr=f"ls: {name}: {error.strerror}\n".encode(), exit_code=2)
+    return Said("".join(f"{each}\n" for each in found).encode())
 
 
 def _rm(call: StubCall) -> Said:
@@ -206,9 +215,10 @@ def _rm(call: StubCall) -> Said:
 
 def _tee(call: StubCall) -> Said:
     for name in call.argv[1:]:
-        if not call.path(name).startswith(tuple(folder + "/" for folder in SCRATCH)):
-            return Said(call.stdin, f"tee: {name}: Read-only file system\n".encode(), 1)
-        call.files[call.path(name)] = call.stdin
+        try:
+            call.files.put(call.path(name), call.stdin)
+        except OSError as error:
+            return Said(call.stdin, f"tee: {name}: {error.strerror}\n".encode(), 1)
     return Said(call.stdin)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sage_gym.selection import rules
-from sage_gym.selection.decontamination import HeldOut, find_contamination
+from sage_gym.selection.decontamination import Contamination, find_contamination
+from sage_gym.selection.library import HeldOut, Library
 from sage_gym.selection.scoring import Scores, Standing, standings
 from sage_gym.selection.settings import BestOfGroup, ScoreWeights, SelectionSettings
 from sage_gym.selection.verdicts import Overlap, Reason, RuleRow, Selection, Verdict
@@ -43,7 +44,10 @@ class _Pool:
 
 
 def select(
-    groups: Sequence[Group], scores: Scores, settings: SelectionSettings, held_out: Sequence[HeldOut] = ()
+    groups: Sequence[Group],
+    scores: Scores,
+    settings: SelectionSettings,
+    held_out: Sequence[HeldOut] | Library | Contamination = (),
 ) -> Selection:
     """Decide which trajectories are distilled, and with what weight.
 
@@ -51,7 +55,7 @@ def select(
         groups: a round's trajectories by task, infrastructure failures included.
         scores: from `apply_critics`; names that a rule asks for and that are missing count as unscored.
         settings: the rules.
-        held_out: what training text must not overlap.
+        held_out: what training text must not overlap, or what has been found to overlap.
 
     Raises:
         ValueError: two trajectories share an id, or two groups a task.
@@ -70,13 +74,15 @@ def select(
     return Selection(_verdicts(pool, everything, settings), tuple(pool.rows), overlaps, tuple(groups))
 
 
-def _decontaminate(pool: _Pool, settings: SelectionSettings, held_out: Sequence[HeldOut]) -> tuple[Overlap, ...]:
+def _decontaminate(
+    pool: _Pool, settings: SelectionSettings, held_out: Sequence[HeldOut] | Library | Contamination
+) -> tuple[Overlap, ...]:
     rule = settings.decontamination
     if rule is None or not rule.enabled:
         pool.skip("decontamination")
         return ()
-    found = find_contamination(pool.alive, held_out, rule)
-    pool.drop("decontamination", dict(found.dropped), "" if held_out else "no held-out text was given")
+    found = held_out if isinstance(held_out, Contamination) else find_contamination(pool.alive, held_out, rule)
+    pool.drop("decontamination", dict(found.dropped), "" if found.overlaps else "no held-out text was given")
     return found.overlaps
 
 

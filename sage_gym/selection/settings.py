@@ -44,11 +44,12 @@ class Decontamination(_Rule):
     n: int = Field(default=8, ge=2)
     """Words in a shared n-gram."""
     common_share: float = Field(default=0.01, gt=0.0, le=1.0)
-    """N-grams in more than this share of training tasks, and in more than one, say nothing and are ignored."""
+    """N-grams in more than this share of training tasks, and in more than four, say nothing and are ignored."""
     near_duplicate: float = Field(default=0.8, gt=0.0, le=1.0)
-    """Jaccard similarity of an instruction's word triples to a held-out text's from which it counts as a copy."""
+    """Share of a held-out text's words, in their order, from which on it counts as repeated."""
     parts: tuple[Literal["instruction", "decisions", "observations"], ...] = ("instruction", "decisions")
-    """What of a trajectory is compared. Observations are context without loss, and are long: add them by name."""
+    """What of a trajectory decides. Observations are context without loss: their overlap is reported, unless they are
+    named here."""
 
 
 class NearDuplicates(_Rule):

@@ -12,7 +12,17 @@ from pydantic import BaseModel, ConfigDict
 
 from sage_gym.types import Group, Trajectory
 
-__all__ = ["Overlap", "Reason", "RuleRow", "Selected", "Selection", "SelectionRecord", "Verdict", "write_verdicts"]
+__all__ = [
+    "Overlap",
+    "Reason",
+    "RuleRow",
+    "Selected",
+    "Selection",
+    "SelectionRecord",
+    "Specimen",
+    "Verdict",
+    "write_verdicts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,23 @@ class RuleRow(BaseModel):
     note: str = ""
 
 
+class Specimen(BaseModel):
+    """A case of overlap: both texts, cut, and how the one repeats the other (`sage_gym.selection.likeness`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    part: str
+    """Of the trajectory: instruction, decisions or observations."""
+    task: str
+    training: str
+    held_out: str
+    words: int
+    """In common: in a row, or in order."""
+    share: float
+    """Of the held-out text's words."""
+
+
 class Overlap(BaseModel):
     """How much of the training text one source of held-out text shares."""
 
@@ -68,6 +95,22 @@ class Overlap(BaseModel):
     dropped: bool
     """False within the training tasks' own environment: reported, not dropped."""
     example: str = ""
+    short_texts: int = 0
+    """Held-out texts that are looked for as a whole instruction alone."""
+    digest: str = ""
+    """SHA-256 over the held-out texts."""
+    same_tasks: int = 0
+    """Training tasks that are tasks of the held-out split: has to be 0."""
+    sharing_tasks: dict[int, int] = {}
+    """Words of an n-gram -> training tasks that share one, common ones counted as well."""
+    episodes: int = 0
+    """Trajectories that overlap."""
+    dropped_episodes: int = 0
+    context_episodes: int = 0
+    """Further trajectories, in which only what is read and not learnt to write repeats held-out text."""
+    unread: tuple[str, ...] = ()
+    """Files of a benchmark that are of no kind that is read."""
+    worst: tuple[Specimen, ...] = ()
 
     @property
     def share(self) -> float:

@@ -71,14 +71,16 @@ def find_near_duplicates(
         raise ValueError(f"expected a threshold in (0, 1], got {threshold}")
     chosen = {index: grams(draw_product(world, index)) for index in rng.sample(range(size), min(size, probes))}
     frequency = Counter(gram for members in chosen.values() for gram in members)
+    prefixes = {index: prefix(members, frequency, threshold) for index, members in chosen.items()}
     holders: defaultdict[Gram, list[int]] = defaultdict(list)
-    for index, members in chosen.items():
-        for gram in prefix(members, frequency, threshold):
+    for index, rarest in prefixes.items():
+        for gram in rarest:
             holders[gram].append(index)
     found: set[int] = set()
     for other in range(size):
         members = chosen[other] if other in chosen else grams(draw_product(world, other))
-        near = {at for gram in prefix(members, frequency, threshold) for at in holders.get(gram, ())}
+        rarest = prefixes[other] if other in prefixes else prefix(members, frequency, threshold)
+        near = {at for gram in rarest for at in holders.get(gram, ())}
         found |= {at for at in near - found - {other} if jaccard(members, chosen[at]) >= threshold}
     return NearDuplicates(threshold, size, len(chosen), len(found))
 

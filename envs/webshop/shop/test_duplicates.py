@@ -7,7 +7,7 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from envs.webshop.shop.__main__ import main
@@ -15,10 +15,10 @@ from envs.webshop.shop.catalog import draw_product, open_world
 from envs.webshop.shop.duplicates import Gram, find_near_duplicates, grams, jaccard, prefix
 
 
-@pytest.mark.parametrize("world", ["embedded", "nano"])
-def test_fewer_than_one_product_in_a_hundred_is_a_near_duplicate(world: str) -> None:
-    near = find_near_duplicates(open_world(world, seed=0, size=1000), 1000, rng=Random(0))
-    assert near.probed == 1000
+@pytest.mark.parametrize(("world", "size"), [("embedded", 1000), ("nano", 400)])
+def test_fewer_than_one_product_in_a_hundred_is_a_near_duplicate(world: str, size: int) -> None:
+    near = find_near_duplicates(open_world(world, seed=0, size=size), size, rng=Random(0))
+    assert near.probed == size
     assert near.rate < 0.01
 
 
@@ -34,13 +34,15 @@ def test_prefix_filtering_finds_what_brute_force_finds() -> None:
 
 
 GRAMS = st.frozensets(st.sampled_from([(letter, "", "") for letter in "abcdefghijkl"]), min_size=1)
+SIMILAR = st.tuples(GRAMS, GRAMS, GRAMS).map(lambda drawn: (drawn[0] | drawn[1], drawn[0] | drawn[2]))
 
 
-@given(left=GRAMS, right=GRAMS, threshold=st.sampled_from([0.25, 0.5, 0.6, 0.75, 0.8, 1.0]))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(pair=SIMILAR, threshold=st.sampled_from([0.25, 0.5, 0.6, 0.75, 0.8, 1.0]))
+@settings(max_examples=100)
 def test_two_similar_sets_share_a_member_of_their_prefixes(
-    left: frozenset[Gram], right: frozenset[Gram], threshold: float
+    pair: tuple[frozenset[Gram], frozenset[Gram]], threshold: float
 ) -> None:
+    left, right = pair
     assume(jaccard(left, right) >= threshold)
     frequency = Counter({("a", "", ""): 3, ("b", "", ""): 1})
     assert set(prefix(left, frequency, threshold)) & set(prefix(right, frequency, threshold))
@@ -48,7 +50,7 @@ def test_two_similar_sets_share_a_member_of_their_prefixes(
 
 def test_probes_are_compared_with_the_whole_shop() -> None:
     world = open_world("embedded", seed=1, size=120)
-    rates = [find_near_duplicates(world, 120, rng=Random(seed), threshold=0.25, probes=40).rate for seed in range(6)]
+    rates = [find_near_duplicates(world, 120, rng=Random(seed), threshold=0.25, probes=40).rate for seed in range(4)]
     full = find_near_duplicates(world, 120, rng=Random(0), threshold=0.25).rate
     assert abs(sum(rates) / len(rates) - full) < 0.5 * full
 

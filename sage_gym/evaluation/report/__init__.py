@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from sage_gym.evaluation.report.writing import render, write_whole
 
-from sage_gym.evaluation.introspection.records import read_faithfulness
-from sage_gym.evaluation.manifest import read_final, read_rounds
-from sage_gym.evaluation.report import wording
-from sage_gym.evaluation.report.introspection import build_part
-from sage_gym.evaluation.report.page import Page, build_page
+if TYPE_CHECKING:
+    from sage_gym.evaluation.card import DataCard
+    from sage_gym.evaluation.report.page import Page
 
 __all__ = ["render_report", "write_report"]
 
@@ -26,6 +24,13 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
     Raises:
         ValueError: no round has been finished, or a manifest is damaged.
     """
+    # scipy and scikit-learn take seconds to load, and the viewer shares this package's words and charts
+    from sage_gym.evaluation.card import read_card
+    from sage_gym.evaluation.introspection.records import read_faithfulness
+    from sage_gym.evaluation.manifest import read_final, read_rounds
+    from sage_gym.evaluation.report.introspection import build_part
+    from sage_gym.evaluation.report.page import build_page
+
     rounds = read_rounds(run_folder)
     if not rounds:
         raise ValueError(
@@ -40,24 +45,9 @@ def write_report(run_folder: Path, yardstick: Path | None = None) -> Path:
         yardstick_final=read_final(chosen) if chosen else None,
         introspection=build_part(read_faithfulness(run_folder)),
     )
-    path = run_folder / "report.html"
-    partial = path.with_name("report.html.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(render_report(page))
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-    return path
+    return write_whole(run_folder / "report.html", render_report(page, read_card(run_folder)))
 
 
-def render_report(page: Page) -> str:
-    """Return the page as HTML; every text from outside is escaped."""
-    environment = Environment(
-        loader=PackageLoader("sage_gym.evaluation.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= wording.FILTERS
-    return environment.get_template("report.html.j2").render(page=page)
+def render_report(page: Page, card: DataCard | None = None) -> str:
+    """Return the page as HTML, with the run's data card; every text from outside is escaped."""
+    return render("report.html.j2", page, card=card)

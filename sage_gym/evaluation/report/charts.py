@@ -9,12 +9,25 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sage_gym.evaluation.calibration import ReliabilityRow
+if TYPE_CHECKING:
+    from sage_gym.evaluation.calibration import ReliabilityRow
+    from sage_gym.evaluation.risk import RiskCoverage
 
-__all__ = ["Point", "Series", "Whisker", "forest_chart", "line_chart", "nice_ticks", "reliability_chart", "share_chart"]
+__all__ = [
+    "Point",
+    "Series",
+    "Whisker",
+    "coverage_chart",
+    "forest_chart",
+    "line_chart",
+    "nice_ticks",
+    "reliability_chart",
+    "share_chart",
+]
 
 WIDTH, HEIGHT = 360.0, 216.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 10.0, 30.0
@@ -161,6 +174,23 @@ def reliability_chart(rows: Sequence[ReliabilityRow], base_rate: float, label: s
         )
     body.append(f'<text class="tick" x="{LEFT - 6}" y="{size + bars:.1f}" text-anchor="end">n ≤ {most}</text>')
     return _svg(size + bars + 4, label, body)
+
+
+def coverage_chart(curve: RiskCoverage, label: str) -> Markup:
+    """Draw the share of failures among the tasks forecast safest, over how many of them are answered, with its band."""
+    points = tuple(Point(p.coverage, p.risk.value, p.risk.low, p.risk.high) for p in curve.points)
+    ticks = nice_ticks(0.0, max(1e-9, *(p.high for p in points if p.high is not None)))
+    x, y = _Scale(0, 1, LEFT, WIDTH - RIGHT), _Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    series = Series("risk", points)
+    path = " ".join(f"{x(p.x):.1f},{y(p.y):.1f}" for p in points)
+    body = [_grid(ticks, y, lambda v: f"{100 * v:.0f} %")]
+    body += [
+        f'<text class="tick" x="{x(t):.1f}" y="{HEIGHT - 10:.1f}" text-anchor="middle">{100 * t:.0f} %</text>'
+        for t in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    body.append(f'<line class="base" x1="{x(0)}" x2="{x(1)}" y1="{y(curve.base):.1f}" y2="{y(curve.base):.1f}"/>')
+    body.append(f'{_band(series, x, y)}<polyline class="line main" points="{path}"/>')
+    return _svg(HEIGHT, label, body)
 
 
 def _svg(height: float, label: str, body: Sequence[str]) -> Markup:

@@ -15,6 +15,7 @@ from sage_gym.evaluation.report.charts import (
     Point,
     Series,
     Whisker,
+    coverage_chart,
     forest_chart,
     line_chart,
     reliability_chart,
@@ -78,6 +79,7 @@ class Page:
     forecast_round: int | None
     """None where the forecasts are the final manifest's, on the test split."""
     reliability: Markup
+    coverage: Markup
     has_yardstick: bool
     introspection: IntrospectionPart | None = None
 
@@ -115,6 +117,9 @@ def build_page(
         forecast_round=number,
         reliability=reliability_chart(decision.reliability, decision.failures / decision.n, "reliability diagram")
         if decision
+        else Markup(""),
+        coverage=coverage_chart(decision.doubt.risk, "risk over coverage")
+        if decision and decision.doubt
         else Markup(""),
         has_yardstick=bool(yardstick_rounds),
         introspection=introspection,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sage_gym.evaluation.intervals import Interval
+if TYPE_CHECKING:
+    from sage_gym.evaluation.intervals import Interval
 
 __all__ = ["FILTERS", "compact", "count", "duration", "fixed", "interval", "neutralise", "p_value", "percent", "points"]
 
@@ -70,7 +71,18 @@ def neutralise(text: str) -> str:
     Escapes of a terminal, reversed writing and invisible characters in a page or a policy's text must not
     change how the report reads. Line breaks and tabs stay; so do the joiners inside emoji and scripts that need them.
     """
-    return "".join(_show(character) for character in text)
+    return text if text.isascii() and text.isprintable() else text.translate(_SHOWN)
+
+
+class _Shown(dict[int, str]):
+    """What stands for each character, looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = _show(chr(code))
+        return self[code]
+
+
+_SHOWN = _Shown()
 
 
 def _show(character: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 __all__ = ["KNOWN_GAPS"]
 
 NO_PROCESS = "runs no process"
-NO_FILE_SYSTEM = "has no file system, only names and contents"
+NO_FILE_SYSTEM = "comes without the programs that make links and pipes, show modes, or fill a disk"
 NO_BOUNDARY = "is no security boundary: commands are this machine's, under the same user"
 PER_PROCESS = "the system keeps the limit for each process, not for all together"
 

@@ -1,0 +1,1 @@
+"""A shell with some seventy programs over files in memory: the terminal environment without an engine."""
