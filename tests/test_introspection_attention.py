@@ -56,8 +56,21 @@ def by_definition(student: CausalLM, trace: Trace) -> dict[str, np.ndarray]:
         flows["weighted"] = flows["weighted"] + flows["weighted"] @ product.abs().mean(0)
         flows["positive"] = flows["positive"] + flows["positive"] @ product.clamp_min(0).mean(0)
         flows["plain"] = (flows["plain"] + flows["plain"] @ a[0].mean(0)) / 2
+    flows["cut"] = torch.stack(
+        [sum(cut_by_definition(a[0], da[0], span) for a, da in zip(found.attentions, gradients[1:], strict=True))  # type: ignore[misc]
+         for span in trace.spans_N]
+    )  # fmt: skip
     flows["gradient"] = (gradients[0] * embedded)[0].sum(-1).abs()
     return {name: flow.detach().numpy() for name, flow in flows.items()}
+
+
+def cut_by_definition(a: torch.Tensor, da: torch.Tensor, span: tuple[int, int]) -> torch.Tensor:
+    """Set a turn's columns to 0 and scale the others up, for all queries behind it; times the gradient."""
+    start, stop = span
+    without = a.clone()
+    without[:, stop:, start:stop] = 0
+    without[:, stop:] /= without[:, stop:].sum(-1, keepdim=True)
+    return ((without - a) * da).sum()
 
 
 @pytest.mark.parametrize("block", [7, 128])
@@ -68,9 +81,26 @@ def test_flow_is_that_of_the_definition(make: Any, block: int, monkeypatch: pyte
     trace = a_trace(tiny_student()) if make is tiny_student else chat_trace(student)
     wanted, reading = by_definition(student, trace), read_trace(student, trace)
     assert reading.flow_T is not None
-    for name, values in (*reading.flow_T.items(), ("gradient", reading.gradient_T)):
+    for name, values in (*reading.flow_T.items(), ("gradient", reading.gradient_T), ("cut", reading.cut_N)):
         np.testing.assert_allclose(values, wanted[name], rtol=2e-4, atol=1e-6, err_msg=name)
     assert np.ptp(reading.flow_T["weighted"][: trace.end]) > 0
+
+
+def test_cutting_is_exact_where_nothing_comes_after_the_head() -> None:
+    """One layer, read linearly: first order is all there is."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value, out = (torch.randn(2, 9, 4, generator=generator) for _ in range(4))
+    spans = ((2, 4), (4, 7))
+    flow = Flow.from_end(8, 9, query.device, spans)
+    y = (attention._FlowAttention.apply(3 * query.requires_grad_(True), key, value, flow, 0) * out).sum()  # type: ignore[no-untyped-call]
+    y.backward()
+    scores = (3 * query @ key.transpose(1, 2)).masked_fill(torch.ones(9, 9).triu(1).bool(), float("-inf"))
+    for turn, (start, stop) in enumerate(spans):
+        masked = scores.clone()
+        masked[:, stop:, start:stop] = float("-inf")
+        change = ((masked.softmax(-1) @ value * out).sum() - y).item()
+        assert float(flow.cut_N[turn]) == pytest.approx(change, rel=1e-3)
+        assert abs(change) > 0.1
 
 
 def chat_trace(student: CausalLM) -> Trace:
@@ -131,6 +161,7 @@ def test_models_whose_attention_is_not_to_be_had_are_named_and_read_without_it()
     trace = a_trace(tiny_student())
     reading = read_trace(student, trace)
     assert reading.flow_T is None
+    assert reading.cut_N is None
     wanted = by_definition(tiny_student(), trace)["gradient"]
     np.testing.assert_allclose(reading.gradient_T, wanted, rtol=2e-4, atol=1e-6)
 

@@ -85,6 +85,8 @@ def test_signals_are_means_over_a_turns_tokens_and_jumps_between_states(
     one = measured[0]
     reading, (start, stop) = read_trace(student, one.trace), one.trace.spans_N[1]
     assert reading.flow_T is not None
+    assert reading.cut_N is not None
+    np.testing.assert_array_equal(one.signals["attention"], np.abs(reading.cut_N))
     assert one.signals["flow"][1] == pytest.approx(reading.flow_T["weighted"][start:stop].mean())
     assert one.signals["positive"][1] == pytest.approx(reading.flow_T["positive"][start:stop].mean())
     assert one.signals["rollout"][1] == pytest.approx(reading.flow_T["plain"][start:stop].mean())
@@ -96,14 +98,14 @@ def test_signals_are_means_over_a_turns_tokens_and_jumps_between_states(
     np.testing.assert_array_equal(one.signals["leave_one_out"], np.abs(one.effects_N))
 
 
-def test_attention_is_the_flow_held_against_that_of_other_tasks(student: CausalLM, measured: list[Measured]) -> None:
+def test_unusual_is_the_flow_held_against_that_of_other_tasks(student: CausalLM, measured: list[Measured]) -> None:
     flows = [PlacedFlows.of(one.trace, one.signals["flow"]) for one in measured]
     for one, z_N in zip(measured, beyond_place(flows), strict=True):
-        np.testing.assert_allclose(one.signals["attention"], z_N)
+        np.testing.assert_allclose(one.signals["unusual"], z_N)
     more = play(student, episodes=3, seed=1)
     [alone] = measure_all(student, [measured[0].trace], [trace_of(one) for one in more], is_whole_test=False)
     usual = [PlacedFlows.of(m.trace, m.signals["flow"]) for m in measure_all(student, [trace_of(one) for one in more])]
-    np.testing.assert_allclose(alone.signals["attention"], beyond_place(flows[:1], usual)[0], rtol=1e-3)
+    np.testing.assert_allclose(alone.signals["unusual"], beyond_place(flows[:1], usual)[0], rtol=1e-3)
 
 
 def test_a_model_without_attention_weights_is_measured_by_the_other_signals(traces: list[Trace]) -> None:
@@ -116,6 +118,7 @@ def test_a_model_without_attention_weights_is_measured_by_the_other_signals(trac
 def test_one_trajectory_alone_is_measured_as_among_others(student: CausalLM, measured: list[Measured]) -> None:
     [alone] = measure_all(student, [measured[2].trace], is_whole_test=False)
     np.testing.assert_allclose(alone.effects_N, measured[2].effects_N, atol=1e-3)
+    np.testing.assert_allclose(alone.signals["attention"], measured[2].signals["attention"], rtol=1e-3)
     np.testing.assert_allclose(alone.signals["flow"], measured[2].signals["flow"], rtol=1e-3)
     assert alone.curves is None
     assert alone.closed_N is None

@@ -49,10 +49,10 @@ def with_effects(measured: Measured, weights: list[float], effects: list[float])
 def test_every_turn_is_on_record_and_the_last_two_without_weight(measured: Measured, record: Introspection) -> None:
     assert [turn.turn for turn in record.turns] == [0, 1, 2, 3, 4]
     assert [turn.weight is None for turn in record.turns] == [False, False, False, True, True]
-    z_N = measured.signals["attention"]
-    assert [turn.weight for turn in record.turns[:3]] == pytest.approx(norm.cdf(z_N))
-    by_flow = introspect(measured, signal="flow", file="", round=3)
-    assert sum(turn.weight or 0.0 for turn in by_flow.turns) == pytest.approx(1.0)
+    cut_N = measured.signals["attention"]
+    assert [turn.weight for turn in record.turns[:3]] == pytest.approx(cut_N / cut_N.sum())
+    unusual = introspect(measured, signal="unusual", file="", round=3)
+    assert [turn.weight for turn in unusual.turns[:3]] == pytest.approx(norm.cdf(measured.signals["unusual"]))
     ids = sum(len(turn.decision.ledger.prompt_ids + turn.decision.ledger.sampled_ids)
               for turn in measured.trace.trajectory.turns if turn.decision.ledger)  # fmt: skip
     assert sum(turn.tokens for turn in record.turns[:3]) == ids - measured.trace.opening - len(
@@ -89,8 +89,8 @@ def test_an_explanation_owns_up_where_leave_one_out_says_otherwise(measured: Mea
     assert "otherwise" not in with_effects(measured, [3, 1, 1], [2.0, 0.0, -1.5]).explanation
 
 
-def test_attention_is_said_to_be_more_than_usual_at_the_place(record: Introspection) -> None:
-    [point] = record.points
+def test_what_is_unusual_is_said_to_be_more_than_others_get_at_the_place(measured: Measured) -> None:
+    [point] = introspect(measured, signal="unusual", file="", round=3).points
     assert (
         f"reaches it than {100 * point.weight:.0f} % of the turns that stand there in other tasks' episodes"
         in point.why

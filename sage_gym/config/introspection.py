@@ -11,7 +11,9 @@ from sage_gym.config.sections import Section
 
 __all__ = ["ExplainConfig", "NamingSignal", "Words"]
 
-NamingSignal = Literal["attention", "flow", "positive", "rollout", "gradient", "entropy", "jump", "leave_one_out"]
+NamingSignal = Literal[
+    "attention", "flow", "unusual", "positive", "rollout", "gradient", "entropy", "jump", "leave_one_out"
+]
 """What decision points can be named by."""
 
 
@@ -55,9 +57,10 @@ class ExplainConfig(Section):
     """Files of trajectories in the run's folder that this student played, such as rounds/006/select.jsonl; by default
     its test, or the select split's where the run has not come to the test."""
     signal: NamingSignal = "attention"
-    """What names decision points: `attention` flowing back from the outcome, weighted by gradient, beyond what turns of
-    that place usually get; the `flow` itself; `positive`, its part that speaks for failure; `rollout`, not weighted;
-    `gradient` times input; the policy's `entropy`; the forecast's `jump`; `leave_one_out`. The test shows all."""
+    """What names decision points: `attention` traced back from the outcome, what cutting it would do to first order;
+    the `flow` of attention weighted by gradient; `unusual`, that beyond what turns of its place usually get;
+    `positive`, its part that speaks for failure; `rollout`, not weighted; `gradient` times input; the policy's
+    `entropy`; the forecast's `jump`; `leave_one_out`. The test shows all."""
     longest: int = Field(default=16_384, ge=1)
     """Tokens; longer trajectories are left out and counted. Bounds the memory, together with `step_tokens`."""
     step_tokens: int = Field(default=8192, ge=1)

@@ -1,7 +1,19 @@
-"""Attention flowing back from the outcome through the residual stream, layer by layer, in bounded memory.
+"""Attention traced back from the outcome through the residual stream, layer by layer, in bounded memory.
 
-Let r be what each position has of the outcome's relevance: 1 at the place it is read, 0 elsewhere, above the last
-layer. A layer with attention A (heads h, queries i, keys j) hands relevance down, and the residual stream keeps it:
+*Cut*: what would become of the outcome y (log-odds of failure), to first order, if nothing that follows a turn could
+attend to it. A query i at a head h gives the turn the mass a = Σ_{j in turn} A_hij. Without it the softmax hands that
+mass to the rest, and the head's output o moves, exactly, by (a·o − Σ_{j in turn} A_hij v_j) / (1 − a). Times ∂y/∂o, and
+with S the scores before the softmax, so that ∂y/∂S_hij = A_hij · (∂y/∂A_hij − Σ_k A_hik · ∂y/∂A_hik):
+
+    cut    Δy = − Σ_layers Σ_h Σ_{i after turn} (Σ_{j in turn} ∂y/∂S_hij) / (1 − a)
+
+∂y/∂o holds all that the residual stream and the layers above make of the head's output. First order is what comes after
+the head; within it nothing is left out, which the plain gradient (without 1 − a) does where a turn holds most of the
+attention. Attribution patching (Syed, Rager and Conmy 2023, arXiv 2310.10348; Kramár et al. 2024, arXiv 2403.00745),
+of edges from a turn.
+
+*Flow*: let r be what each position has of the outcome's relevance, above the last layer 1 at the place it is read and 0
+elsewhere. A layer with attention A (heads h, queries i, keys j) hands relevance down, and the residual stream keeps it:
 
     weighted   r_j ← r_j + Σ_i r_i · mean_h |A_hij · ∂y/∂A_hij|       y: log-odds of failure
     positive   r_j ← r_j + Σ_i r_i · mean_h max(0, A_hij · ∂y/∂A_hij)
@@ -16,12 +28,12 @@ its gradient are made again, a block of queries at a time, used, and thrown away
 For causal models with plain full attention that goes through transformers' `AttentionInterface`, adapters included.
 Left out: the feed-forward layers, which mix no positions, and the values' norms.
 
-Shapes: A query heads, T tokens, D head width, H hidden, K decisions.
+Shapes: A query heads, T tokens, D head width, H hidden, K decisions, N turns that can be taken away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,26 +53,47 @@ __all__ = ["Course", "Flow", "Reading", "attention_obstacle", "read_trace"]
 
 IMPLEMENTATION = "sage_gym_flow"
 BLOCK = 128
+LEAST_LEFT = 1e-4
+"""Attention left to the rest, below which the arithmetic's rounding would speak."""
 SOFTCAPS = ("attn_logit_softcapping",)
 Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class Flow:
-    """Relevance (T) of each position, handed down from the last layer to the first."""
+    """Relevance (T) of each position, handed down from the last layer to the first, and what cutting turns would do.
+
+    `member_TN` says which positions each of N turns holds, `stops_N` where what follows it begins, `cut_N` what
+    becomes of y.
+    """
 
     weighted_T: Tensor
     positive_T: Tensor
     plain_T: Tensor
+    member_TN: Tensor
+    stops_N: Tensor
+    cut_N: Tensor
     layer: int | None = None
     """The layer that was met last."""
 
     @classmethod
-    def from_end(cls, end: int, length: int, device: torch.device) -> Flow:
+    def from_end(cls, end: int, length: int, device: torch.device, spans_N: Sequence[tuple[int, int]] = ()) -> Flow:
         """Start with all relevance at the position `end`."""
         start_T = torch.zeros(length, device=device)
         start_T[end] = 1.0
-        return cls(start_T, start_T.clone(), start_T.clone())
+        member_TN = torch.zeros(length, len(spans_N), device=device)
+        for turn, (start, stop) in enumerate(spans_N):
+            member_TN[start:stop, turn] = 1.0
+        stops_N = torch.tensor([stop for _, stop in spans_N], device=device)
+        return cls(start_T, start_T.clone(), start_T.clone(), member_TN, stops_N, torch.zeros_like(member_TN[0]))
+
+    def cut(self, p: Tensor, of_scores: Tensor, start: int) -> None:
+        """Add what cutting each turn does in a block of queries from `start`, given weights and scores' gradient."""
+        member_TN = self.member_TN[: p.shape[2]]
+        left = 1 - p.float() @ member_TN
+        queries = torch.arange(start, start + p.shape[1], device=p.device)
+        is_after = queries[:, None] >= self.stops_N
+        self.cut_N -= (of_scores.float() @ member_TN / left.clamp_min(LEAST_LEFT) * is_after).sum((0, 1))
 
     def enter(self, layer: int) -> None:
         """Take note of the next layer down.
@@ -88,13 +121,14 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one pass over a whole trajectory tells of each of its T tokens.
+    """What one pass over a whole trajectory tells of each of its T tokens, and of its N turns.
 
-    `flow_T` holds the three kinds of flow, None where attention weights are not to be had; `gradient_T` is
-    |embedding · its gradient|.
+    `flow_T` holds the three kinds of flow, `cut_N` the changes of y, to first order, were a turn cut from all attention
+    that follows it; both None where attention weights are not to be had. `gradient_T` is |embedding · its gradient|.
     """
 
     flow_T: dict[str, Floats] | None
+    cut_N: Floats | None
     gradient_T: Floats
     course: Course
 
@@ -124,7 +158,7 @@ def read_trace(student: Student, trace: Trace) -> Reading:
     model = student.model
     has_flow = attention_obstacle(model) is None
     ids_1T = torch.from_numpy(trace.ids_T)[None].to(model.device)
-    flow = Flow.from_end(trace.end, ids_1T.shape[1], model.device) if has_flow else None
+    flow = Flow.from_end(trace.end, ids_1T.shape[1], model.device, trace.spans_N) if has_flow else None
     embeddings = model.get_input_embeddings()
     embedded_1TH = embeddings(ids_1T).detach().requires_grad_(True)
     opening_1H = head.read_openings(embeddings, [trace.ids_T[: trace.opening].tolist()])
@@ -139,6 +173,7 @@ def read_trace(student: Student, trace: Trace) -> Reading:
         p_fail = {place: _array(head.p_fail(h_KH, opening_KH, place)) for place, h_KH in states.items()}
     return Reading(
         None if flow is None else _found(flow),
+        None if flow is None else _array(flow.cut_N),
         _array((gradient_1TH * embedded_1TH)[0].sum(-1).abs()),
         Course(log_odds["before"], log_odds["after"], p_fail["before"], p_fail["after"]),
     )
@@ -232,6 +267,7 @@ class _FlowAttention(torch.autograd.Function):
             positive_T[:stop] += flow.positive_T[start:stop] @ product.clamp_min(0).mean(0)
             plain_T[:stop] += flow.plain_T[start:stop] @ p.float().mean(0)
             of_scores = torch._softmax_backward_data(of_p, p, -1, p.dtype)
+            flow.cut(p, of_scores, start)
             of_query[:, start:stop] = of_scores @ key[:, :stop]
             of_key[:, :stop] += of_scores.transpose(1, 2) @ query[:, start:stop]
             of_value[:, :stop] += p.transpose(1, 2) @ gradient[:, start:stop]

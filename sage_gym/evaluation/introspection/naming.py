@@ -14,8 +14,9 @@ __all__ = ["BASELINES", "SIGNALS", "Signal", "decision_points"]
 
 Signal = Literal[NamingSignal, "last", "random"]
 SIGNALS: Mapping[Signal, str] = {
-    "attention": "attention flow beyond what is usual at its place",
+    "attention": "attention traced back from the outcome",
     "flow": "attention flow, weighted by gradient",
+    "unusual": "attention flow beyond what is usual at its place",
     "positive": "attention flow, weighted by gradient, only what speaks for failure",
     "rollout": "attention rollout, without gradient",
     "gradient": "input times gradient",

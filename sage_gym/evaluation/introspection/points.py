@@ -67,10 +67,10 @@ def introspect(measured: Measured, *, signal: Signal, file: str, round: int) -> 
 def _shares(weights_N: Floats, signal: Signal) -> list[float]:
     """Return weights from 0 to 1.
 
-    Of `attention` it is the share of turns at that place that z is above under a normal distribution, of any other
+    Of `unusual` it is the share of turns at that place that z is above under a normal distribution, of any other
     signal the share of the trajectory's total.
     """
-    if signal == "attention":
+    if signal == "unusual":
         return [float(value) for value in norm.cdf(weights_N)]
     total = float(weights_N.sum())
     return [float(value) for value in (weights_N / total if total > 0 else np.full(len(weights_N), 1 / len(weights_N)))]

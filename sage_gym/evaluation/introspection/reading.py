@@ -103,7 +103,7 @@ def measure_all(
     """
     together = [*traces, *others]
     sketches = list(watch((_sketch(student, trace) for trace in together), len(together), "reading"))
-    own = _with_attention(sketches[: len(traces)], sketches[len(traces) :])
+    own = _with_unusual(sketches[: len(traces)], sketches[len(traces) :])
     forecaster = Forecaster(student, step_tokens=step_tokens)
     donors = donors_of(traces, seed) if is_whole_test else [()] * len(traces)
 
@@ -119,13 +119,13 @@ def _sketch(student: Student, trace: Trace) -> _Sketch:
     return _Sketch(trace, reading.course, signals_of(trace, reading))
 
 
-def _with_attention(own: Sequence[_Sketch], others: Sequence[_Sketch]) -> list[_Sketch]:
+def _with_unusual(own: Sequence[_Sketch], others: Sequence[_Sketch]) -> list[_Sketch]:
     """Add to each trajectory's signals the flow beyond what is usual at its turns' places."""
     if any("flow" not in sketch.signals for sketch in (*own, *others)):
         return list(own)
     flows, usual = ([PlacedFlows.of(s.trace, s.signals["flow"]) for s in part] for part in (own, others))
     beyond = beyond_place(flows, usual)
-    return [replace(s, signals={**s.signals, "attention": z_N}) for s, z_N in zip(own, beyond, strict=True)]
+    return [replace(s, signals={**s.signals, "unusual": z_N}) for s, z_N in zip(own, beyond, strict=True)]
 
 
 def _measure(forecaster: Forecaster, sketch: _Sketch, rng: np.random.Generator) -> Measured:

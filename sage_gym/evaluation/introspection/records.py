@@ -50,7 +50,7 @@ class TurnReading(_Record):
     action: str
     tokens: int
     weight: float | None
-    """From 0 to 1. By `attention`, the share of turns at its place that less attention flows to (under a normal
+    """From 0 to 1. By `unusual`, the share of turns at its place that less attention flows to (under a normal
     distribution of logarithms); by another signal, its share over the trajectory's turns that can be taken away."""
     effect: float | None
     """Change of the log-odds of failure when the turn is knocked out, in nats."""

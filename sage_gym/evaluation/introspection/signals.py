@@ -1,6 +1,7 @@
 """What may tell which turns mattered: one weight a turn by each signal, the larger the more.
 
-Attention and gradient are means over a turn's tokens: a sum would name the longest turn.
+`attention` is the size of what cutting the turn as a whole would do. Flows and gradient are means over a turn's tokens:
+a sum would name the longest turn.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ def signals_of(trace: Trace, reading: Reading) -> dict[Signal, Floats]:
     """Return the weights (N) that one pass over a trajectory gives.
 
     Left out are those that are not to be had (no attention weights, no entropy on record), and those that need more
-    than this pass: `attention`, `leave_one_out`, and the baselines.
+    than this pass: `unusual`, `leave_one_out`, and the baselines.
     """
     found: dict[Signal, Floats] = {}
+    if reading.cut_N is not None:
+        found["attention"] = np.abs(reading.cut_N)
     if reading.flow_T is not None:
         found["flow"] = _mean(trace, reading.flow_T["weighted"])
         found["positive"] = _mean(trace, reading.flow_T["positive"])

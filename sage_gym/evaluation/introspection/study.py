@@ -26,6 +26,7 @@ from sage_gym.protocols import Student
 
 __all__ = ["Study"]
 
+FROM_ATTENTION: tuple[Signal, ...] = ("attention", "flow", "unusual", "positive", "rollout")
 MOST_OTHERS = 100
 """Episodes that are read for what is usual at each place, beside a task's own."""
 LEAST_AGREEMENT = 0.9
@@ -63,7 +64,7 @@ class Study:
         if self.student.head is None:
             raise ConfigError([f"run: expected a student with a meta-cognition head, got {self.student.name} without"])
         reason = attention_obstacle(self.student.model)
-        if reason is not None and self.signal in ("attention", "flow", "positive", "rollout"):
+        if reason is not None and self.signal in FROM_ATTENTION:
             raise ConfigError(
                 [f"signal={self.signal}: its attention weights are not to be had: {reason}; give signal=leave_one_out"]
             )
@@ -81,11 +82,11 @@ class Study:
         reasons = [(one, obstacle(one.trajectory, self.longest)) for one in chosen]
         able = [one for one, reason in reasons if reason is None]
         left_out = [f"{one.trajectory.id} in {one.file}: {reason}" for one, reason in reasons if reason is not None]
-        others = [one for one in played if one.trajectory.task.key != task] if self.signal == "attention" else []
+        others = [one for one in played if one.trajectory.task.key != task] if self.signal == "unusual" else []
         others = [one for one in self._draw(others, len(others)) if obstacle(one.trajectory, self.longest) is None]
-        if self.signal == "attention" and not others:
+        if self.signal == "unusual" and not others:
             raise ConfigError(
-                [f"signal=attention: {self._names()} hold no other task's episodes to compare with; give signal=flow"]
+                [f"signal=unusual: {self._names()} hold no other task's episodes to compare with; give signal=flow"]
             )
         measured = self._measure(able, others[:MOST_OTHERS], watch, is_whole_test=False)
         return [self._record(one, m) for one, m in zip(able, measured, strict=True)], left_out

@@ -17,6 +17,7 @@ from sage_gym.evaluation.introspection.records import (
 __all__ = ["SHARE_OF", "explain", "find_test", "say_why", "verdict"]
 
 SHARE_OF = {
+    "attention": "of what cutting turns from attention would change, traced back from the outcome to first order",
     "flow": "of the attention that flows back from the outcome (weighted by gradient, a token's mean)",
     "positive": "of the attention that flows back from the outcome (its part that speaks for failure, a token's mean)",
     "rollout": "of the attention that flows back from the outcome (not weighted, a token's mean)",
@@ -73,7 +74,7 @@ def explain(found: Introspection) -> str:
 
 
 def _share(turns: Sequence[TurnReading], own: TurnReading, signal: str) -> str:
-    if signal == "attention":
+    if signal == "unusual":
         return (
             "More of the attention that flows back from the outcome (weighted by gradient, a token's mean) reaches it "
             f"than {_percent(own.weight)} of the turns that stand there in other tasks' episodes."
