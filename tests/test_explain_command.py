@@ -77,6 +77,11 @@ def test_many_are_looked_into_tested_and_shown_in_the_report(run: Path, capsys: 
     assert all(test.named.value <= best.named.value + 1e-9 for test in found.signals)
     records = [path for path in (run / "introspection").glob("*.json") if path.name != "faithfulness.json"]
     assert len(records) == 5
+    outcomes = [example.success for example in found.examples]
+    assert outcomes == sorted(outcomes)
+    assert 1 <= len(outcomes) <= 4
+    on_record = {Introspection.model_validate_json(path.read_bytes()).explanation for path in records}
+    assert {example.explanation for example in found.examples} <= on_record
     page = (run / "report.html").read_text("utf-8")
     assert page.count("<polyline") >= 8
     assert "Turns taken away, the largest weight first" in page

@@ -10,7 +10,12 @@ from markupsafe import escape
 
 from sage_gym.evaluation.accounts import account_for_round
 from sage_gym.evaluation.introspection.faithfulness import Subject, judge_signals
-from sage_gym.evaluation.introspection.records import Faithfulness, WayTest, faithfulness_path
+from sage_gym.evaluation.introspection.records import (
+    Faithfulness,
+    Introspection,
+    WayTest,
+    faithfulness_path,
+)
 from sage_gym.evaluation.introspection.wording import find_test, verdict
 from sage_gym.evaluation.manifest import round_path, write_manifest
 from sage_gym.evaluation.report import write_report
@@ -18,6 +23,11 @@ from tests.test_introspection_faithfulness import subjects
 from tests.trajectories import make_trajectory
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m.jsonl"
+EXAMPLE = Introspection(
+    trajectory="r2/shop/7#0", file=HOSTILE, task="shop/7", instruction=f"buy {HOSTILE}", round=2,
+    success=False, reward=0.25, p_fail=0.8, signal="attention", points=(), turns=(), explanation=f"It failed.\nTurn 2, click[{HOSTILE}]: hm.",
+    told_by="template",
+)  # fmt: skip
 
 
 def faithfulness_of(made: list[Subject]) -> Faithfulness:
@@ -43,6 +53,7 @@ def faithfulness_of(made: list[Subject]) -> Faithfulness:
         recorded=1.0,
         signals=signals,
         ways=tuple(ways),
+        examples=(EXAMPLE,),
     )
 
 
@@ -73,6 +84,8 @@ def test_the_section_shows_each_signal_curve_and_way(tmp_path: Path, good: Faith
     assert section.count("<polyline") == 8  # four lines in two charts
     assert "Left out: 7, fewer than 4 turns." in section
     assert section.count("<tr>") == 2 + len(good.signals) + len(good.ways)
+    assert "r2/shop/7#0" in section
+    assert "<p>It failed.</p>" in section
     for sentence in verdict(good):
         assert str(escape(sentence)) in section
 
@@ -102,6 +115,12 @@ def test_an_unfaithful_signal_is_said_to_be() -> None:
     said = " ".join(verdict(bad))
     assert "in other episodes: less (−" in said
     assert "at the end: less (−" in said
+
+
+def test_leave_one_out_is_said_to_be_tested_on_itself(good: Faithfulness) -> None:
+    said = verdict(good.model_copy(update={"signal": "leave_one_out"}))
+    assert any("by construction and no evidence" in line for line in said)
+    assert not any("by construction" in line for line in verdict(good))
 
 
 def test_too_few_episodes_are_told_how_many_it_would_take() -> None:

@@ -181,6 +181,8 @@ class Faithfulness(_Record):
     signals: tuple[SignalTest, ...]
     ways: tuple[WayTest, ...]
     notes: tuple[str, ...] = ()
+    examples: tuple[Introspection, ...] = ()
+    """Trajectories in words, the first by lot that succeeded and that did not."""
 
 
 def introspection_path(run_folder: Path, trajectory: str, file: str) -> Path:

@@ -27,6 +27,8 @@ from sage_gym.protocols import Student
 __all__ = ["Study"]
 
 FROM_ATTENTION: tuple[Signal, ...] = ("attention", "flow", "unusual", "positive", "rollout")
+EXAMPLES = 2
+"""Of those that succeeded, and as many of those that did not."""
 MOST_OTHERS = 100
 """Episodes that are read for what is usual at each place, beside a task's own."""
 LEAST_AGREEMENT = 0.9
@@ -126,7 +128,8 @@ class Study:
                 f"{self._names()}: expected trajectories that the student of round {self.source.round} played, got "
                 f"forecasts on record whose rank correlation with its own is {found.recorded:.2f}; give round=…"
             )
-        return [self._record(one, m) for one, m in zip(drawn, measured, strict=True)], found
+        records = [self._record(one, m) for one, m in zip(drawn, measured, strict=True)]
+        return records, found.model_copy(update={"examples": _examples(records)})
 
     def write(self, records: Sequence[Introspection], found: Faithfulness | None = None) -> None:
         """Write decision points, and the test where there is one, into the run's folder."""
@@ -169,3 +172,9 @@ class Study:
         error = str(UnknownNameError(f"task in {self._names()}", task, keys))
         head, _, listed = error.partition("; known: ")
         return f"{head}; {len(keys)} tasks were played, such as {', '.join(listed.split(', ')[:3])}"
+
+
+def _examples(records: Sequence[Introspection]) -> tuple[Introspection, ...]:
+    """Take the first that did not succeed and the first that did: they were drawn by lot."""
+    by_outcome = [[record for record in records if record.success is outcome] for outcome in (False, True)]
+    return tuple(record for records in by_outcome for record in records[:EXAMPLES])

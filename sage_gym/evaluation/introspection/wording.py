@@ -137,7 +137,12 @@ def verdict(found: Faithfulness) -> list[str]:
     ]
     lines += [_against(own.last, "as many turns at the end", None)] if own.name != "last" else []
     best = find_test(found, "leave_one_out")
-    if best is not None and own.name != best.name:
+    if own.name == "leave_one_out":
+        lines.append(
+            "Leave-one-out names turns by the very effect that is tested: these two are so by construction and no "
+            "evidence. What follows is."
+        )
+    elif best is not None:
         short = best.named.value - own.named.value
         lines.append(
             f"Plain leave-one-out, which tries each turn, names turns of {best.named.value:.2f} nats: {name} does "
