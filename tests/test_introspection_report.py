@@ -25,8 +25,8 @@ from tests.trajectories import make_trajectory
 HOSTILE = "<script>alert(1)</script>\x1b[31m.jsonl"
 EXAMPLE = Introspection(
     trajectory="r2/shop/7#0", file=HOSTILE, task="shop/7", instruction=f"buy {HOSTILE}", round=2,
-    success=False, reward=0.25, p_fail=0.8, signal="attention", points=(), turns=(), explanation=f"It failed.\nTurn 2, click[{HOSTILE}]: hm.",
-    told_by="template",
+    success=False, reward=0.25, p_fail=0.8, signal="attention", points=(), turns=(),
+    explanation=f"It failed.\nTurn 2, click[{HOSTILE}]: hm.", told_by="template",
 )  # fmt: skip
 
 
