@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sage_gym.config import EXPLAIN, ExplainConfig, make_policy, read_or_exit
+from sage_gym.config.finished import find_run_folder
 from sage_gym.errors import ConfigError, SageGymError
 from sage_gym.protocols import Student
 
@@ -39,13 +39,14 @@ def explain(config: ExplainConfig, console: Console, output: Console) -> None:
     Raises:
         SageGymError: what stops it, with what to do about it.
     """
+    if problems := config.conflicts():
+        raise ConfigError(problems)
+    folder = find_run_folder(config.run)
+    # torch takes seconds to load
     from sage_gym.evaluation.introspection.sources import find_source
     from sage_gym.evaluation.introspection.study import Study
 
-    problems = config.conflicts()
-    if problems or config.run is None:
-        raise ConfigError(problems)
-    source = find_source(str(config.run), Path("runs"), config.round, config.files)
+    source = find_source(folder, config.round, config.files)
     for file, damage in source.damage():
         console.print(f"{file}, line {damage.line}: {damage.reason}; {damage.episodes} episodes skipped")
     student = _load(source, config.device)

@@ -124,7 +124,7 @@ def test_a_task_that_was_not_played_is_answered_with_the_nearest(run: Path, caps
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run=toi"], "no run in runs named 'toi'; did you mean 'toy'?"),
+        (["run=toi"], "no run named 'toi'; did you mean 'toy'?"),
         (["run=toy", "round=3"], "that keeps its student named '3'"),
         (["run=toy", "files=rounds/000/selct.jsonl"], "did you mean 'rounds/000/select.jsonl'?"),
         (["run=toy", "longest=10"], "got none (fewer than 4 turns"),

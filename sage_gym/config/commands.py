@@ -62,7 +62,7 @@ EXPLAIN = Command(
     "sage_gym.explain",
     ExplainConfig,
     "Which turns an outcome came from, and whether that can be believed. With task=… the decision points of what was "
-    "played of it, in words: attention flowing back from the outcome, the forecast without the turn, entropy, the "
+    "played of it, in words: attention traced back from the outcome, the forecast without the turn, entropy, the "
     "alternatives that were weighed. Without it the same for many trajectories, and the test of faithfulness: a table, "
     "introspection/ in the run's folder (which the viewer marks), and a section of the run's report.",
     {},

@@ -59,8 +59,8 @@ class ExplainConfig(Section):
     signal: NamingSignal = "attention"
     """What names decision points: `attention` traced back from the outcome, what cutting it would do to first order;
     the `flow` of attention weighted by gradient; `unusual`, that beyond what turns of its place usually get;
-    `positive`, its part that speaks for failure; `rollout`, not weighted; `gradient` times input; the policy's
-    `entropy`; the forecast's `jump`; `leave_one_out`. The test shows all."""
+    `positive`, the flow's part that speaks for failure; `rollout`, a flow that is not weighted; `gradient` times input;
+    the policy's `entropy`; the forecast's `jump`; `leave_one_out`. The test shows all."""
     longest: int = Field(default=16_384, ge=1)
     """Tokens; longer trajectories are left out and counted. Bounds the memory, together with `step_tokens`."""
     step_tokens: int = Field(default=8192, ge=1)

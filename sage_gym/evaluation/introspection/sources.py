@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_gym.config import TRAIN, TrainConfig, read
+from sage_gym.config.saved import CONFIG_FILE
 from sage_gym.distill.standing import RunFolder, Standing
 from sage_gym.errors import ConfigError, UnknownNameError
 from sage_gym.evaluation.manifest import read_rounds
@@ -54,26 +55,21 @@ class Source:
         return [(self.name_of(file), damage) for file in self.files for damage in scan(file).damage]
 
 
-def find_source(place: str, runs: Path, round: int | None, files: Sequence[str]) -> Source:
+def find_source(folder: Path, round: int | None, files: Sequence[str]) -> Source:
     """Find a run's student and trajectories.
 
     Args:
-        place: the run's folder, or its name under `runs`.
-        runs: what holds run folders.
+        folder: the run's.
         round: whose student forecasts; None is the last promoted.
         files: of trajectories, relative to the run folder; none means the test that this round's student played with
             the run's own decoding, or, where there is none yet, its episodes on the select split.
 
     Raises:
-        ConfigError: no such run, or no such file in it.
+        ConfigError: no round of it is finished, or it has no such file.
         UnknownNameError: the run keeps no student of that round.
         ValueError: a damaged manifest.
     """
-    folder = next((path for path in (Path(place), runs / place) if (path / "config.yaml").is_file()), None)
-    if folder is None:
-        names = sorted(path.parent.name for path in runs.glob("*/config.yaml"))
-        raise ConfigError([f"run: {UnknownNameError(f'run in {runs}', place, names)}"])
-    training = read(TRAIN, [f"config={folder / 'config.yaml'}"])
+    training = read(TRAIN, [f"config={folder / CONFIG_FILE}"])
     rounds = read_rounds(folder)
     if not rounds:
         raise ConfigError([f"run: expected a run with a finished round, got none in {folder}"])
