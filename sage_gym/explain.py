@@ -39,8 +39,6 @@ def explain(config: ExplainConfig, console: Console, output: Console) -> None:
     Raises:
         SageGymError: what stops it, with what to do about it.
     """
-    if problems := config.conflicts():
-        raise ConfigError(problems)
     folder = find_run_folder(config.run)
     # torch takes seconds to load
     from sage_gym.evaluation.introspection.sources import find_source
@@ -48,11 +46,13 @@ def explain(config: ExplainConfig, console: Console, output: Console) -> None:
 
     source = find_source(folder, config.round, config.files)
     for file, damage in source.damage():
-        console.print(f"{file}, line {damage.line}: {damage.reason}; {damage.episodes} episodes skipped")
+        line = f"{file}, line {damage.line}: {damage.reason}; {damage.episodes} episodes skipped"
+        console.print(line, markup=False, soft_wrap=True)
     student = _load(source, config.device)
     study = Study(source, student, config.signal, config.longest, config.step_tokens, config.seed)
     study.check()
-    console.print(f"run {source.folder}, round {source.round}: {', '.join(map(source.name_of, source.files))}")
+    names = ", ".join(map(source.name_of, source.files))
+    console.print(f"run {source.folder}, round {source.round}: {names}", markup=False, soft_wrap=True)
     if config.task is not None:
         _explain_task(config, config.task, study, console, output)
     else:
@@ -73,7 +73,7 @@ def _explain_task(config: ExplainConfig, task: str, study: Study, console: Conso
     study.write(records)
     for record in records:
         print_introspection(record, output)
-    console.print(f"written to {study.source.folder / 'introspection'}")
+    console.print(f"written to {study.source.folder / 'introspection'}", markup=False, soft_wrap=True)
 
 
 def _test(config: ExplainConfig, study: Study, console: Console, output: Console) -> None:
@@ -83,7 +83,9 @@ def _test(config: ExplainConfig, study: Study, console: Console, output: Console
     records, found = study.test(config.trajectories, partial(_watch, console))
     study.write(records, found)
     print_faithfulness(found, output)
-    console.print(f"written to {study.source.folder / 'introspection'}; report: {write_report(study.source.folder)}")
+    folder = study.source.folder
+    report = write_report(folder)
+    console.print(f"written to {folder / 'introspection'}; report: {report}", markup=False, soft_wrap=True)
 
 
 def _load(source: Source, device: str | None) -> Student:
