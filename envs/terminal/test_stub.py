@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envs.terminal.environment import Terminal
+from envs.terminal.experts import demonstrator, play
 from envs.terminal.inspection import is_running, look, start_program
 from envs.terminal.shell import Shell
 from envs.terminal.stub.sandbox import stub_sandbox
@@ -41,6 +42,14 @@ def test_a_folder_that_is_a_link_does_not_count(env: Terminal, kind: str) -> Non
     problem = begin(env, kind)
     folder = problem.goal.paths[0].path.partition("/")[0]  # type: ignore[union-attr]
     assert ended(env, *problem.solution, f"mv {folder} /tmp/; ln -s /tmp/{folder} {folder}") == 0.0
+
+
+def test_what_is_shown_for_imitation_can_be_done_here(env: Terminal) -> None:
+    shown = [task for task in env.tasks("demonstrations") if int(task.key.rpartition("/")[2]) < 45]
+    assert len({task.family for task in shown}) == 15
+    for task in shown:
+        env.reset(options={"task": task})
+        assert play(env, demonstrator(env).action)[0] == 1.0, task.key
 
 
 def test_a_halted_program_has_not_stopped(env: Terminal) -> None:
@@ -96,7 +105,8 @@ def test_folder_variables_and_functions_carry_over(sandbox: Sandbox) -> None:
         ("cut -z names.txt", "cut: the stub does not know the option -z"),
         ("find . -newer names.txt", "find: the stub's find does not know '-newer'"),
         ("sed 'N;P;D' names.txt", "sed: the stub's sed does not know the command 'N'"),
-        ("awk 'BEGIN { while (1) print }'", "awk: the stub's awk does not know 'while'"),
+        ("awk 'BEGIN { while (1) print }'", "awk: the stub stops a program that takes so long"),
+        ("awk 'BEGIN { delete a }'", "awk: the stub's awk does not know 'delete'"),
         ("awk 'BEGIN { print sin(1) }'", "awk: the stub's awk does not know the function sin"),
         ("sleep 5 &", "the stub runs nothing in the background"),
         ("a=(1 2)", "the stub's shell does not know arrays"),

@@ -45,6 +45,8 @@ class AdapterRecipe:
     threads: int = 2
     cycles: int = 1
     """So many times the imitation below, each from what the one before saved, on other tasks and a new optimiser."""
+    later_rate: float = 0.4
+    """Share of the learning rate at which cycles after the first begin: the full rate undoes much of what is there."""
     habit_tasks: int = 400
     """From so many tasks it is learned how actions are worded; these are not shown."""
     imitation: ImitationSettings = field(
@@ -63,14 +65,14 @@ class AdapterRecipe:
 
 ONCE = AdapterRecipe("sage_gym/Tools-v0")
 RECIPES = {
-    "tools": ONCE,
+    "tools": replace(ONCE, cycles=2),
     "database": replace(
         ONCE, env="sage_gym/Database-v0", arguments={"size": 20_000}, imitation=replace(ONCE.imitation, steps=500)
     ),
     "terminal": replace(
         ONCE,
         env="sage_gym/Terminal-v0",
-        arguments={"size": 100_000, "sandbox": "local"},  # runs the expert's own commands, which do no harm
+        arguments={"size": 100_000, "sandbox": "stub"},
         imitation=replace(ONCE.imitation, steps=600),
     ),
 }
@@ -124,7 +126,8 @@ def adapt(
             torch.manual_seed(recipe.seed * MOST_CYCLES + cycle)
             shown = pack(episodes(recipe, Vocabulary(tokenizer), cycle), batch_tokens=recipe.imitation.batch_tokens)
             report = _reporter(model, place, log, cycle)
-            imitate(model, shown, recipe.imitation, report=report, stop=stop_after)
+            rate = recipe.imitation.learning_rate * (recipe.later_rate if cycle else 1.0)
+            imitate(model, shown, replace(recipe.imitation, learning_rate=rate), report=report, stop=stop_after)
             save_adapter(model, place)
     return model
 

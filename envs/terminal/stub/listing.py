@@ -12,11 +12,15 @@ from sage_gym.sandbox.tree import Node
 
 __all__ = ["PROGRAMS"]
 
+LONG = {"all": "a", "almost-all": "A", "reverse": "r", "recursive": "R", "directory": "d", "sort": "="}
+SORTED = ("size", "name")
 KINDS = {"file": "-", "folder": "d", "link": "l"}
 
 
 def _ls(call: Call) -> Done:
-    options = Options(call.words, "aAl1SrRdFhtn")
+    options = Options(call.words, "aAl1SrRdFhtn", "=", LONG)
+    if options.value("=", "size") not in SORTED:
+        raise Complaint(f"the stub knows --sort={' and --sort='.join(SORTED)} only", 2)
     is_deep = "R" in options
     names = options.names or ["."]
     errors, files, folders = list[str](), list[str](), list[str]()
@@ -52,7 +56,7 @@ def _ordered(call: Call, names: Sequence[str], start: str, options: Options) -> 
     def size(name: str) -> int:
         return -_size(call.files.node(call.path(start + name), is_followed=False))
 
-    found = sorted(names, key=size) if "S" in options else list(names)
+    found = sorted(names, key=size) if "S" in options or options.value("=") == "size" else list(names)
     return found[::-1] if "r" in options else found
 
 

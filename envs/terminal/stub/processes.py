@@ -67,6 +67,12 @@ def _pgrep(call: Call) -> Done:
     return Done(joined(lines), code=int(not found))
 
 
+def _pidof(call: Call) -> Done:
+    words = Options(call.words).names
+    found = [pid for pid, name in _running(call.files).items() if name.split()[0] in words or "sleep" in words]
+    return Done(joined([" ".join(map(str, reversed(found)))] if found else []), code=int(not found))
+
+
 def _pkill(call: Call) -> Done:
     signal, words = _signal(call.words)
     found, _ = _found(call, words)
@@ -113,6 +119,7 @@ PROGRAMS: Mapping[str, Program] = {
     "kill": _kill,
     "killall": _killall,
     "pgrep": _pgrep,
+    "pidof": _pidof,
     "pkill": _pkill,
     "ps": _ps,
 }

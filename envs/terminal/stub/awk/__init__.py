@@ -1,1 +1,1 @@
-"""A small awk: patterns, fields, arithmetic, comparisons, arrays, `if`, `for (k in a)`, `print` and `printf`."""
+"""A small awk: patterns, fields, arithmetic, comparisons, arrays, `if`, `for`, `while`, `print` and `printf`."""

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 from envs.terminal.stub.awk.expressions import Expression, Expressions
 from envs.terminal.stub.awk.memory import Memory
+from envs.terminal.stub.awk.steps import (
+    Next,
+    Quit,
+    Statement,
+    all_of,
+    always,
+    between,
+    do,
+    do_nothing,
+    go_on,
+    loop,
+    print_record,
+)
 from envs.terminal.stub.awk.tokens import WORDS, Tokens
 from envs.terminal.stub.awk.values import Text, formatted, is_true, number, written
 from envs.terminal.stub.calls import Call, Complaint, Done, Options, decoded, encoded, split_lines
 
 __all__ = ["awk"]
 
-Statement = Callable[[Memory], None]
 ENDS = ("\n", ";", "}", "")
-
-
-class Next(Exception):
-    """Goes on with the next record."""
-
-
-class Quit(Exception):
-    """Ends the program with a code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +124,14 @@ class Reader:
     def _rule(self) -> Rule:
         for when in ("BEGIN", "END"):
             if self._tokens.accept(when):
-                return Rule(when, _always, self._block())
-        test = _always if self._tokens.is_next("{") else self._test()
-        return Rule("record", test, self._block() if self._tokens.is_next("{") else _print_record)
+                return Rule(when, always, self._block())
+        test = always if self._tokens.is_next("{") else self._test()
+        return Rule("record", test, self._block() if self._tokens.is_next("{") else print_record)
 
     def _test(self) -> Callable[[Memory], bool]:
         start = self._expressions.read().value
         if self._tokens.accept(","):
-            return _between(start, self._expressions.read().value)
+            return between(start, self._expressions.read().value)
         return lambda memory: is_true(start(memory))
 
     def _block(self) -> Statement:
@@ -143,21 +143,24 @@ class Reader:
             if not self._tokens.is_next(*ENDS):
                 raise self._tokens.wrong()
             self._tokens.skip("\n", ";")
-        return lambda memory: _all(inner, memory)
+        return lambda memory: all_of(inner, memory)
 
     def _statement(self) -> Statement:
         if self._tokens.is_next("{"):
             return self._block()
-        known = {"if": self._if, "for": self._for, "print": self._print, "printf": self._printf, "exit": self._exit}
+        known = {
+            "if": self._if, "for": self._for, "while": self._while,
+            "print": self._print, "printf": self._printf, "exit": self._exit,
+        }  # fmt: skip
         for word, read in known.items():
             if self._tokens.accept(word):
                 return read()
         if self._tokens.accept("next"):
-            return _go_on
+            return go_on
         if self._tokens.peek().kind == "name" and self._tokens.is_next(*WORDS):
             raise Complaint(f"the stub's awk does not know {self._tokens.peek().text!r}", 2)
         value = self._expressions.read().value
-        return lambda memory: _do(value, memory)
+        return lambda memory: do(value, memory)
 
     def _if(self) -> Statement:
         self._tokens.expect("(")
@@ -173,9 +176,34 @@ class Reader:
 
     def _for(self) -> Statement:
         self._tokens.expect("(")
-        name = self._tokens.name()
-        if not self._tokens.accept("in"):
-            raise Complaint("the stub's awk knows `for (k in a)` only", 2)
+        start = self._tokens.at
+        if self._tokens.peek().kind == "name":
+            name = self._tokens.name()
+            if self._tokens.accept("in"):
+                return self._for_each(name)
+            self._tokens.at = start
+        first = self._part(";")
+        test = always if self._tokens.is_next(";") else self._test()
+        self._tokens.expect(";")
+        last = self._part(")")
+        return loop(first, test, last, self._loop_body())
+
+    def _while(self) -> Statement:
+        self._tokens.expect("(")
+        test = self._test()
+        self._tokens.expect(")")
+        return loop(do_nothing, test, do_nothing, self._loop_body())
+
+    def _part(self, end: str) -> Statement:
+        """Read the first or the last part of a loop's head, which may be empty."""
+        part = do_nothing if self._tokens.is_next(end) else self._statement()
+        self._tokens.expect(end)
+        return part
+
+    def _loop_body(self) -> Statement:
+        return do_nothing if self._tokens.is_next(";") else self._body()
+
+    def _for_each(self, name: str) -> Statement:
         array = self._tokens.name()
         self._tokens.expect(")")
         body = self._body()
@@ -233,38 +261,3 @@ class Reader:
             raise Quit(int(number(value(memory))) & 255)
 
         return leave
-
-
-def _always(memory: Memory) -> bool:
-    return True
-
-
-def _between(start: Expression, end: Expression) -> Callable[[Memory], bool]:
-    """Hold from a record that one test holds of to the next that the other holds of."""
-    is_inside = False
-
-    def test(memory: Memory) -> bool:
-        nonlocal is_inside
-        is_in = is_inside or is_true(start(memory))
-        is_inside = is_in and not is_true(end(memory))
-        return is_in
-
-    return test
-
-
-def _all(statements: Sequence[Statement], memory: Memory) -> None:
-    for statement in statements:
-        memory.step()
-        statement(memory)
-
-
-def _do(value: Expression, memory: Memory) -> None:
-    value(memory)
-
-
-def _go_on(memory: Memory) -> None:
-    raise Next
-
-
-def _print_record(memory: Memory) -> None:
-    memory.say(memory.fields[0] + written(memory.get("ORS")))
