@@ -18,6 +18,8 @@ from sage_gym.evaluation.introspection.records import Introspection, introspecti
 from sage_gym.evaluation.introspection.telling import Teller, invented_numbers, tell
 from sage_gym.evaluation.introspection.traces import trace_of
 from sage_gym.evaluation.introspection.wording import say_why
+from sage_gym.evaluation.manifest import write_manifest
+from sage_gym.evaluation.viewer.introspection import Introspection as Marks
 from sage_gym.types import Candidate, Decision, Ledger
 from tests.nano_toys import play, tiny_student
 
@@ -67,9 +69,11 @@ def test_the_file_is_one_that_the_viewer_reads(record: Introspection, tmp_path: 
     assert path.parent == tmp_path / "introspection"
     assert path.stem.endswith("-tiny-0-0")  # the id, with a dash for what is no letter, digit, dot or dash
     assert path != introspection_path(tmp_path, record.trajectory, "another.jsonl")
-    fields = record.model_dump()
-    assert {"trajectory", "file", "points"} <= fields.keys()
-    assert all(point.keys() == {"turn", "weight", "why"} for point in fields["points"])
+    write_manifest(path, record)
+    marked, problems = Marks(tmp_path).points(record.trajectory, record.file, len(record.turns))
+    assert problems == []
+    assert [(m.turn, m.weight, m.why) for m in marked] == [(p.turn, p.weight, p.why) for p in record.points]
+    assert Marks(tmp_path).points(record.trajectory, "another.jsonl", len(record.turns)) == ((), [])
 
 
 def test_what_a_turn_speaks_for_is_read_off_the_forecast_without_it(measured: Measured) -> None:
