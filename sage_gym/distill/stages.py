@@ -116,6 +116,10 @@ def take_stages(
     return StageResult(metrics, tokens, tuple(sources))
 
 
+def _weights(selection: Selection) -> dict[str, float]:
+    return {verdict.trajectory_id: verdict.weight for verdict in selection.verdicts if verdict.kept}
+
+
 def _fit_forecasts(student: Student, material: Material) -> dict[str, float]:
     share = min(1.0, WHOLE_EPISODES / max(1, len(material.collected)))
     return fit_forecasts(student, material.collected, earlier=material.earlier, share=share, seed=material.seed)
