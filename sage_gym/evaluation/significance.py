@@ -222,7 +222,12 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
         delta = np.array(found.success_b, dtype=float) - np.array(found.success_a, dtype=float)
         differences[run_seed] = float(delta.mean())
         means += resampled_means(delta.tolist(), found.families, (seed, index), resamples) / len(pairs)
-    low, high = percentiles(means, min(len(set(found.families)) for found in pairs.values()))
+    counts = [len(set(found.families)) for found in pairs.values()]
+    low, high = percentiles(means, min(counts))
+    method = f"bootstrap by family within {len(pairs)} seeds"
+    if not any(found.gained or found.lost for found in pairs.values()):  # a bootstrap of equal values has no width
+        high, method = -tango_lower(0, 0, sum(counts), 0.975), f"Tango, one pair a family in each of {len(pairs)} seeds"
+        low = -high
     values = list(differences.values())
     return SeedsTest(
         differences=differences,
@@ -231,7 +236,7 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
             low=low,
             high=high,
             n=sum(len(found.keys) for found in pairs.values()),
-            method=f"bootstrap by family within {len(pairs)} seeds",
+            method=method,
         ),
         signs_agree=all(v > 0 for v in values) or all(v < 0 for v in values),
         p=_two_sided(means),
