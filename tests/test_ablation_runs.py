@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +13,14 @@ from rich.console import Console
 from sage_gym.config import AblateConfig, TrainConfig, open_run
 from sage_gym.distill.arena import Arena
 from sage_gym.errors import SageGymError
-from sage_gym.evaluation.ablation.figures import RunFigures
+from sage_gym.evaluation.ablation.figures import RunFigures, _tokens_of
 from sage_gym.evaluation.ablation.running import run_ablation
 from sage_gym.evaluation.ablation.sharing import read_shared, take_over
 from sage_gym.evaluation.ablation.variants import plan
 from sage_gym.evaluation.manifest import read_final, read_manifest, read_rounds
 from sage_gym.rollout import read_trajectories
 from tests.scripted_student import Doors, ListTracker, Script, ScriptedLoop, ScriptedStudent
+from tests.trajectories import make_turn
 
 SILENT = Console(quiet=True)
 COLLECTED = "rounds/001/collect.jsonl"
@@ -180,6 +182,14 @@ def test_a_first_collection_that_would_be_another_is_not_taken_over(
     tree = config.model_dump(mode="json")
     other = {**tree, section: {**tree[section], **change}, "run": {**tree["run"], "name": "other"}}
     assert set(take_over(TrainConfig.model_validate(other), [config])) == ALIKE_AT_FIRST
+
+
+def test_sampled_tokens_include_those_of_candidates_that_were_not_taken() -> None:
+    turn = make_turn(logprobs=[-0.5] * 3)
+    assert _tokens_of(turn) == 3
+    amplified = replace(turn, decision=replace(turn.decision, notes={"sampled_tokens": 11}))
+    assert _tokens_of(amplified) == 11
+    assert _tokens_of(replace(turn, decision=replace(turn.decision, ledger=None))) == 0
 
 
 def test_a_runs_own_journal_is_not_written_over(ablation: Callable[..., AblateConfig]) -> None:

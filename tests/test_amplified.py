@@ -93,7 +93,7 @@ def test_the_decision_carries_all_that_was_weighed_and_its_own_ledger() -> None:
         "page": "p",
         "is_untouched": False,
         "samples": 4,
-        "sampled_tokens": 0,
+        "sampled_tokens": 8,
         "is_intervened": True,
     }
 
