@@ -41,7 +41,7 @@ def figures(
     cost = Cost(seconds_a_round=seconds, tokens_sampled=10 * tokens, tokens_trained=tokens)
     return RunFigures(
         run=f"{variant}-seed{seed}", variant=variant, part=part, seed=seed, test=final.tests[0],
-        last_promoted=last_promoted, rounds=2, cost=cost, elapsed_s=1.0, replanned=replanned,
+        last_promoted=last_promoted, rounds=2, cost=cost, elapsed_s=1.0, steps=9, replanned=replanned,
     )  # fmt: skip
 
 

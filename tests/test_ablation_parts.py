@@ -21,8 +21,7 @@ RULES = {f"selection.{name}.enabled" for name in ("near_duplicates", "best_of_gr
 ORDER = "selection.best_of_group.order"
 TAKEN_OUT = {
     "forecast": {
-        "rounds.stages", "distil.lambda_forecast", "reinforce.lambda_forecast", "amplify.tau",
-        "selection.task_weights.enabled",
+        "rounds.stages", "reinforce.lambda_forecast", "amplify.tau", "selection.task_weights.enabled",
     },
     "inverse": {"distil.lambda_inverse", "reinforce.eta_ics", ORDER, "selection.score_weights.coefficients.ics"},
     "critic": {"amplify.chooser", ORDER, "selection.score_weights.coefficients.critic"},
@@ -57,6 +56,12 @@ def test_the_run_without_a_part_differs_in_that_parts_settings_alone(environment
     assert changed_keys(ablation(environment), f"without-{part}") == TAKEN_OUT[part]
 
 
+def test_everything_that_forecasts_do_is_taken_out_with_them() -> None:
+    words = ["distil.lambda_forecast=0.5", "reinforce.baseline=turn"]
+    found = changed_keys(ablation("webshop", *words), "without-forecast")
+    assert found == TAKEN_OUT["forecast"] | {"distil.lambda_forecast", "reinforce.baseline"}
+
+
 @pytest.mark.parametrize("environment", SHIPPED)
 @pytest.mark.parametrize("part", PART_NAMES)
 def test_a_part_that_was_taken_out_is_off(environment: str, part: str) -> None:
@@ -73,8 +78,9 @@ def test_the_yardstick_is_the_environments_own_with_the_ablations_tasks_and_toke
     rules = {name for name, rule in given.pop("selection").items() if rule is None}
     assert {name for name in rules if getattr(own.selection, name).enabled} == {"decontamination"}
     found = flatten(own.model_dump(mode="json"))
-    epochs = {"distil.epochs": own.distil.epochs}  # webshop's own passes over its data once
-    assert flatten(given) | epochs == {key: found[key] for key in flatten(given) | epochs}
+    # fewer tokens are passed over more often, in smaller steps
+    smaller = {"distil.epochs": 2, "distil.batch_tokens": 8000}
+    assert flatten(given) | smaller == {key: found[key] for key in flatten(given) | smaller}
     assert not any(part.is_on(own) for part in PARTS.values())
 
 

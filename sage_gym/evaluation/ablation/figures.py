@@ -53,6 +53,8 @@ class RunFigures(_Record):
     cost: Cost
     elapsed_s: float
     """Of the whole run, without what was taken over."""
+    steps: int
+    """Of the optimiser, over all rounds: as many tokens are not always as many steps."""
     replanned: int
     """Rounds in which the pilot let amplification in."""
     shared: dict[str, str] = {}
@@ -137,6 +139,7 @@ def keep_figures(folder: Path, run: Run) -> RunFigures:
             tokens_trained=final.tokens_trained,
         ),
         elapsed_s=final.elapsed_s,
+        steps=sum(int(m.metrics.get(f"{stage}/steps", 0)) for m in rounds for stage in ("distil", "reinforce")),
         replanned=sum(m.pilot is not None and m.pilot.replanning for m in rounds),
         shared=dict(read_shared(of_run)),
     )

@@ -60,12 +60,13 @@ def _rivals(ablation: Ablation) -> Table:
 
 def _runs(ablation: Ablation) -> Table:
     table = _table(
-        "Runs", "run", "success on test, round 0", "last promoted", "its round", "trained tokens", "sampled tokens",
-        "s a round", "re-planning", "taken over from",
+        "Runs", "run", "success on test, round 0", "last promoted", "its round", "trained tokens", "steps",
+        "sampled tokens", "s a round", "re-planning", "taken over from",
     )  # fmt: skip
     for run in ablation.runs:
         seconds = fixed(run.cost.seconds_a_round, 0)
-        numbers = [count(run.cost.tokens_trained), count(run.cost.tokens_sampled), seconds]
+        trained = [count(run.cost.tokens_trained), count(run.steps)]
+        numbers = [*trained, count(run.cost.tokens_sampled), seconds]
         sources = ", ".join(dict.fromkeys(run.shared.values()))
         replanned = f"{run.replanned} of {run.rounds}"
         _row(table, run.run, *_successes(run), f"{run.last_promoted}", *numbers, replanned, sources)
