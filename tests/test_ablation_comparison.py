@@ -175,8 +175,8 @@ def test_the_table_says_of_each_part_whether_it_helps() -> None:
     out = StringIO()
     print_ablation(an_ablation(), Console(file=out, width=200, highlight=False))
     said = out.getvalue()
-    assert "critic helps: +20.0 points" in said
-    assert "inverse does not help: +0.0 points" in said
+    assert "critic: helps, +20.0 points" in said
+    assert "inverse: does not help, +0.0 points" in said
     assert "Against the yardstick" in said
     assert "mind this" in said
     row = next(line for line in said.splitlines() if line.startswith("│ critic"))

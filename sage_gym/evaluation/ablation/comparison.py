@@ -134,7 +134,7 @@ def remarks(runs: Sequence[RunFigures]) -> Iterator[str]:
             trained = f"{run.cost.tokens_trained:,.0f} tokens, the full system on {whole:,.0f}"
             yield f"{run.run} was trained on {trained}: the two are not compared at equal training"
     if runs and not any(run.replanned for run in full.values()):
-        yield "no pilot let amplification in: without it the same was collected, pilots apart"
+        yield "no pilot let amplification in: in the full system it has only cost its pilots"
     unpromoted = [run.run for run in runs if run.last_promoted == 0]
     if unpromoted:
         yield f"no round was promoted, so that the student is the one it began with: {', '.join(unpromoted)}"

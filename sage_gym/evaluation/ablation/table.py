@@ -26,7 +26,7 @@ def print_ablation(ablation: Ablation, console: Console | None = None) -> None:
         console.print(_rivals(ablation))
     console.print(_runs(ablation))
     for effect in ablation.effects:
-        console.print(escape(neutralise(f"{effect.part} {effect.verdict}: {effect.words}")))
+        console.print(escape(neutralise(f"{effect.part}: {effect.verdict}, {effect.words}")))
     for note in ablation.notes:
         console.print(escape(neutralise(note)), style="yellow")
 
