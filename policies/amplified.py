@@ -58,7 +58,8 @@ class Amplified:
     best of all. Equal scores go to the earliest, so the plain decision stands unless another is better.
 
     The decision keeps its own ledger and names in `candidates` everything that was weighed. In `notes`:
-    `is_untouched` (whether the lot leaves the episode alone), `samples` (how many were drawn for this turn), and
+    `is_untouched` (whether the lot leaves the episode alone), `samples` (how many were drawn for this turn),
+    `sampled_tokens` (over all of these, which the chosen one's ledger does not show), and
     `is_intervened` where the action is another than the plain policy's.
 
     What the ledger's log-probabilities mean: they are the *plain* policy's, of the tokens as it sampled them, not
@@ -156,7 +157,8 @@ class Amplified:
         return not turn.is_untouched and not is_exhausted and all(map(self._is_hopeless, turn.sampled))
 
     def _choose(self, turn: _Turn) -> Decision:
-        notes = {"is_untouched": turn.is_untouched, "samples": len(turn.sampled)}
+        tokens = sum(len(decision.ledger.sampled_ids) for decision in turn.sampled if decision.ledger is not None)
+        notes = {"is_untouched": turn.is_untouched, "samples": len(turn.sampled), "sampled_tokens": tokens}
         if turn.is_untouched:
             return replace(turn.plain, notes={**turn.plain.notes, **notes})
         weighed = turn.distinct()

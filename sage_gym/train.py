@@ -6,104 +6,13 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, cast
 
 from rich.console import Console
 
-from sage_gym.config import TRAIN, TrainConfig, check_run, make_environment, make_policy, open_run, read_or_exit
-from sage_gym.errors import ConfigError, SageGymError, UnknownNameError
-from sage_gym.protocols import Critic, Student
-from sage_gym.registry import resolve
+from sage_gym.config import TRAIN, read_or_exit
+from sage_gym.errors import SageGymError
 
-__all__ = ["main", "train"]
-
-
-def train(config: TrainConfig, console: Console) -> None:
-    """Run a training to its end and write its report.
-
-    Raises:
-        SageGymError: what stops a run, with what to do about it.
-    """
-    from transformers.utils import logging
-
-    from sage_gym.distill.arena import Arena
-    from sage_gym.distill.held_out import open_library
-    from sage_gym.distill.rounds import RoundLoop
-    from sage_gym.evaluation.report import write_report
-    from sage_gym.tracking import open_tracker
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    check_run(config)
-    student = make_policy(config.policy)
-    if not isinstance(student, Student):
-        raise ConfigError([f"policy: expected one to train, such as nano or causal_lm, got {student.name}"])
-    arena = Arena(lambda: make_environment(config.env), config.rollout, config.run.seed)
-    _check(config, student, arena.listing.splits())
-    critics, library = _critics(config, student), open_library(config, arena)
-    folder = open_run(config)
-    console.print(f"run {config.run_name} in {folder}")
-    tracker = open_tracker(
-        folder, wandb=config.tracking.wandb, project=config.tracking.project, config=config.model_dump(mode="json")
-    )
-    try:
-        final = RoundLoop(config, student, arena, tracker, critics, library).run()
-    finally:
-        tracker.close()
-    for test in final.tests:
-        paired = test.paired
-        console.print(
-            f"{test.split}, {test.decoding}: round 0 {_share(test.before)}, round {final.last_promoted} "
-            f"{_share(test.after)}; {100 * paired.success_difference.value:+.1f} points "
-            f"[{100 * paired.success_difference.low:+.1f}, {100 * paired.success_difference.high:+.1f}], "
-            f"McNemar p = {paired.mcnemar_p:.2g}"
-        )
-    console.print(f"report: {write_report(folder)}")
-
-
-def _check(config: TrainConfig, student: Student, splits: Sequence[str]) -> None:
-    """Find what only the environment and the policy can tell of a configuration, before there is a run.
-
-    Raises:
-        ConfigError: with every problem; a split that is not there, a head that is needed and missing.
-    """
-    named = {
-        "rollout.split": config.rollout.split,
-        "evaluate.select_split": config.evaluate.select_split,
-        "evaluate.test_split": config.evaluate.test_split,
-        **{f"evaluate.further_splits[{at}]": name for at, name in enumerate(config.evaluate.further_splits)},
-    }
-    problems = [
-        f"{key}: {UnknownNameError('split', name, splits)}" for key, name in named.items() if name not in splits
-    ]
-    stages, eta = config.rounds.stages, config.reinforce.eta_ics
-    if student.head is None:
-        needs = ["rounds.stages: forecast"] if "forecast" in stages else []
-        needs += [f"reinforce.eta_ics={eta:g}"] if eta and ("distil" in stages or "reinforce" in stages) else []
-        problems += [f"{need}: expected a policy with a meta-cognition head, got {student.name}" for need in needs]
-    if problems:
-        raise ConfigError(problems)
-
-
-def _critics(config: TrainConfig, student: Student) -> list[Critic]:
-    """Return what selection and the return may look at: the learned critic, and ICS by the student's inverse head."""
-    from sage_gym.distill.consistency import ConsistencyScorer
-    from sage_gym.distill.passes import instruction_ids, markers_of
-
-    stages, eta = config.rounds.stages, config.reinforce.eta_ics
-    has_ics = "distil" in stages or ("reinforce" in stages and eta > 0)
-    if student.head is None:
-        return []
-    tokens, ids = markers_of(student.tokenizer), partial(instruction_ids, student.tokenizer)
-    scorer = ConsistencyScorer(student.model, cast(Any, student.head), tokens, ids)
-    critics = [resolve("reward", "critic")()] if "distil" in stages else []
-    return [*critics, *([resolve("reward", "ics")(scorer)] if has_ics else [])]
-
-
-def _share(metrics: object) -> str:
-    success = getattr(metrics, "success", None)
-    return "not scored" if success is None else f"{100 * success.value:.1f} %"
+__all__ = ["main"]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -111,6 +20,8 @@ def main(words: Sequence[str] | None = None) -> int:
     config = read_or_exit(TRAIN, None if words is None else list(words))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    from sage_gym.distill.training import train  # takes seconds to load, which a mistake in a word need not wait for
+
     try:
         train(config, Console(stderr=True, highlight=False))
     except SageGymError as error:

@@ -89,7 +89,13 @@ def test_the_decision_carries_all_that_was_weighed_and_its_own_ledger() -> None:
     assert [c.score for c in chosen.candidates] == pytest.approx([0.4, 0.8, 0.1])
     assert chosen.ledger is not None
     assert chosen.ledger.sampled_ids == (1, 9)
-    assert chosen.notes == {"page": "p", "is_untouched": False, "samples": 4, "is_intervened": True}
+    assert chosen.notes == {
+        "page": "p",
+        "is_untouched": False,
+        "samples": 4,
+        "sampled_tokens": 8,
+        "is_intervened": True,
+    }
 
 
 def test_of_several_ways_to_write_an_action_the_plain_policys_stays() -> None:

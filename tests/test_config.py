@@ -90,7 +90,7 @@ def test_shipped_files_of_settings_hold_over_the_environments_own(name: str) -> 
     folder = environment_file("webshop").parent  # type: ignore[union-attr]
     given = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
     found = read(TRAIN, [f"config={folder / name}.yaml"]).model_dump(mode="json")
-    assert {path.stem for path in folder.glob("*.yaml")} == {"config", "public", "yardstick"}
+    assert {path.stem for path in folder.glob("*.yaml")} == {"ablation", "config", "public", "yardstick"}
     for section, values in given.items():
         for key, value in values.items():
             assert section == "env" or found[section][key] == value, f"{section}.{key}"

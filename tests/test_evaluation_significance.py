@@ -101,6 +101,17 @@ def test_a_claim_over_seeds_needs_the_signs_to_agree():
     # two seeds of standard error sqrt(.25/40): 0.0559 together
     assert agreeing.mean.high - agreeing.mean.low == pytest.approx(2 * 1.96 * 0.0559, abs=0.03)
     assert not across_seeds({0: better, 1: worse}).signs_agree
+    assert agreeing.p == pytest.approx(2 / 2001)
+    turned = pair(evaluation("1" * 20 + "0" * 20), evaluation("0" * 40))
+    assert across_seeds({0: better, 1: turned}).p > 0.5
+
+
+def test_seeds_without_any_difference_leave_room_for_one():
+    same = pair(evaluation("01" * 20), evaluation("01" * 20))
+    found = across_seeds({0: same, 1: same})
+    # Tango's z^2 / (n + z^2) for twice 40 pairs
+    assert found.mean.high == pytest.approx(3.8415 / 83.8415, abs=1e-4)
+    assert (found.mean.low, found.mean.value, found.p) == (-found.mean.high, 0.0, 1.0)
 
 
 def test_promotion_needs_the_lower_bound_above_the_margin():

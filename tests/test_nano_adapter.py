@@ -127,6 +127,10 @@ def test_training_an_adapter_in_one_go_and_taken_up_between_cycles_gives_the_sam
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], once[key]) for key in first)
     assert any(tensor.abs().sum() > 0 for name, tensor in first.items() if name.endswith(".up"))
+    adapt(replace(recipe, cycles=1), tmp_path / "second", "tools", stop_after=6)
+    adapt(replace(recipe, later_rate=0.0), tmp_path / "second", "tools", first_cycle=1, stop_after=6)
+    still = load_file(tmp_path / "second" / "tools.safetensors")
+    assert all(torch.equal(once[key], still[key]) for key in once), "later cycles begin at `later_rate`"
 
 
 # Demonstrations

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sage_gym.config import TrainConfig
+from sage_gym.distill.training import check_student, critics_of
 from sage_gym.errors import ConfigError
-from sage_gym.train import _check, _critics, main
+from sage_gym.train import main
 from tests.nano_toys import play, tiny_student
 
 HEADLESS: Any = SimpleNamespace(head=None, name="headless")
@@ -33,23 +34,23 @@ def a_config(*stages: str, eta: float = 0.0) -> TrainConfig:
 def test_only_what_selection_or_the_return_looks_at_is_scored(
     stages: tuple[str, ...], eta: float, names: list[str]
 ) -> None:
-    assert [critic.name for critic in _critics(a_config(*stages, eta=eta), tiny_student())] == names
+    assert [critic.name for critic in critics_of(a_config(*stages, eta=eta), tiny_student())] == names
 
 
 def test_consistency_scores_are_those_of_the_students_own_inverse_head() -> None:
     student = tiny_student()
-    [ics] = _critics(a_config("reinforce", eta=0.1), student)
+    [ics] = critics_of(a_config("reinforce", eta=0.1), student)
     scores = ics.score(play(student))
     assert all(score.value is not None for score in scores)
     assert {"log_p_given_trace", "copy_rate"} <= scores[0].components.keys()
 
 
 def test_stages_that_need_a_head_are_refused_without_one() -> None:
-    assert _critics(a_config("distil", "reinforce"), HEADLESS) == []
+    assert critics_of(a_config("distil", "reinforce"), HEADLESS) == []
     splits = ("train", "select", "test")
-    _check(a_config("distil", "reinforce"), HEADLESS, splits)
+    check_student(a_config("distil", "reinforce"), HEADLESS, splits)
     with pytest.raises(ConfigError) as caught:
-        _check(a_config("reinforce", "forecast", eta=0.1), HEADLESS, splits)
+        check_student(a_config("reinforce", "forecast", eta=0.1), HEADLESS, splits)
     assert caught.value.problems == (
         "rounds.stages: forecast: expected a policy with a meta-cognition head, got headless",
         "reinforce.eta_ics=0.1: expected a policy with a meta-cognition head, got headless",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from sage_gym.config.ablation import AblateConfig
 from sage_gym.config.components import find_bench, find_critic, find_environment, find_policy
 from sage_gym.config.evaluation import EvaluateConfig
 from sage_gym.config.finished import CardConfig, ExportConfig
@@ -13,7 +14,7 @@ from sage_gym.config.introspection import ExplainConfig
 from sage_gym.config.sections import Section
 from sage_gym.config.settings import BenchConfig, PlayConfig, TrainConfig, ViewConfig
 
-__all__ = ["BENCH", "CARD", "EVALUATE", "EXPLAIN", "EXPORT", "PLAY", "TRAIN", "VIEW", "Command"]
+__all__ = ["ABLATE", "BENCH", "CARD", "EVALUATE", "EXPLAIN", "EXPORT", "PLAY", "TRAIN", "VIEW", "Command"]
 
 M = TypeVar("M", bound=Section)
 
@@ -40,6 +41,20 @@ TRAIN = Command(
         "env=webshop env.catalog='$SAGE_GYM_DATA/data/webshop' policy=nano",
         "env=webshop stages=[distil] amplify.enabled=false selection.score_weights=null",
         "config=runs/demo/config.yaml run=again",
+    ),
+)
+ABLATE = Command(
+    "sage_gym.ablate",
+    AblateConfig,
+    "Runs with exactly one part taken out and everything else alike, and what each part is worth: from the "
+    "environment's own ablation.yaml, which lies over its config.yaml. Gives a table, ablation.json and report.html. "
+    "What was stopped goes on with the same command; more parts or seeds may be asked for later.",
+    {"env": find_environment, "policy": find_policy},
+    (
+        "env=webshop",
+        "env=webshop vary=forecast,inverse,critic,amplification,recovery,selection,curriculum seeds=3",
+        "env=tools vary=forecast,inverse,critic run=tools-parts",
+        "env=webshop vary=critic seeds=1 rounds.count=1 rollout.tasks_per_round=8 evaluate.test_tasks=20 run=trial",
     ),
 )
 EVALUATE = Command(

@@ -97,15 +97,15 @@ def make_policy(component: Component) -> Any:
     return find_policy(component.name)(**component.arguments)
 
 
-def environment_file(name: str) -> Path | None:
-    """Return the `config.yaml` beside an environment, None where it has none. Does not import the environment.
+def environment_file(name: str, file: str = "config.yaml") -> Path | None:
+    """Return a file beside an environment, None where it has none. Does not import the environment.
 
     Raises:
         UnknownNameError: nothing has that name.
     """
     spec = importlib.util.find_spec(_package(name))
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "config.yaml"
+        path = Path(folder) / file
         if path.is_file():
             return path
     return None

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
+from sage_gym.config.ablation import ABLATION_FILE, AblateConfig
 from sage_gym.config.components import environment_file
 from sage_gym.config.evaluation import EvaluateConfig, settings_of_training
 from sage_gym.config.listing import sections
@@ -99,11 +100,14 @@ def _environment_layer(model: type[BaseModel], layers: Sequence[Layer], problems
         tree = read_file(path, sections(TrainConfig), problems)
         tree["env"] = {**(tree.get("env") or {}), "name": name}
         yield Layer(str(path), _for_command(model, tree))
+    path = environment_file(name, ABLATION_FILE) if model is AblateConfig else None
+    if path is not None:
+        yield Layer(str(path), read_file(path, sections(TrainConfig), problems))
 
 
 def _for_command(model: type[BaseModel], tree: dict[str, Any]) -> Mapping[str, Any]:
     """Keep what a command understands of settings that were written for training."""
-    if model is TrainConfig:
+    if issubclass(model, TrainConfig):
         return tree
     return settings_of_training(tree) if model is EvaluateConfig else {"env": tree["env"]}
 

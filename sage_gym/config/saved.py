@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from sage_gym.config.ablation import ABLATION_FILE, AblateConfig
 from sage_gym.config.evaluation import EvaluateConfig
 from sage_gym.config.settings import TrainConfig
 from sage_gym.errors import ConfigError
@@ -20,6 +21,7 @@ __all__ = [
     "check_run",
     "differences",
     "flatten",
+    "open_ablation",
     "open_evaluation",
     "open_run",
     "save",
@@ -31,6 +33,9 @@ FREE_ON_RESUME = ("run.folder", "run.resume", "run.name", "executor", "tracking"
 FREE_IN_EVALUATION = ("name", "folder", "splits", "fit_split", "critic")
 """Settings that say which episodes are played and how they are scored, not how one is played: each kind of episode has
 its own file, so an evaluation may be given further splits and another critic."""
+
+FREE_IN_ABLATION = (*FREE_ON_RESUME, "vary", "seeds", "yardstick", "margin", "share")
+"""Settings that say which runs there are and how they are judged: an ablation may be given further parts and seeds."""
 
 
 def check_run(config: TrainConfig) -> None:
@@ -84,10 +89,29 @@ def open_evaluation(config: EvaluateConfig) -> Path:
     return folder
 
 
-def save(config: BaseModel, folder: Path) -> Path:
+def open_ablation(config: AblateConfig) -> Path:
+    """Create an ablation's folder with its configuration, or accept the one that is there and save what is new.
+
+    The file is `ablation.yaml`, since a folder with a `config.yaml` is a run's, and an ablation's holds run folders.
+
+    Raises:
+        ConfigError: the folder holds an ablation of other settings (each differing key is listed), or something else.
+    """
+    folder = config.run_folder
+    path = folder / ABLATION_FILE
+    changed = differences(config, path, FREE_IN_ABLATION) if path.exists() else []
+    if changed or (path.exists() and not config.run.resume):
+        advice = f"{folder} holds results of other settings: give run=<another name>, or the settings it began with"
+        refused = f"run.resume=false, but {folder} holds an ablation; remove it or give run=<another name>"
+        raise ConfigError([advice, *changed] if changed else [refused])
+    save(config, folder, ABLATION_FILE)
+    return folder
+
+
+def save(config: BaseModel, folder: Path, name: str = CONFIG_FILE) -> Path:
     """Write a configuration as YAML, all or nothing, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    path, part = folder / CONFIG_FILE, folder / f"{CONFIG_FILE}.part"
+    path, part = folder / name, folder / f"{name}.part"
     with part.open("w", encoding="utf-8") as file:
         yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False, allow_unicode=True)
         file.flush()

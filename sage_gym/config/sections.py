@@ -134,6 +134,9 @@ class Rounds(Section):
     """Rounds; 0 evaluates the policy as it is."""
     token_limit: int | None = Field(default=None, gt=0)
     """Start no round once so many sampled tokens have been trained on; null is no limit."""
+    round_tokens: int | None = Field(default=None, gt=0)
+    """Train on at most so many sampled tokens a round, on rows drawn by lot; what a round cannot use, the next may.
+    Runs that differ in what they collect or select are then trained on as many tokens. Null is no limit."""
     stages: tuple[Literal["forecast", "distil", "reinforce"], ...] = Field(default=("reinforce",), min_length=1)
     """What a round trains, in order: weighted imitation of what selection kept (`distil`), policy gradient
     (`reinforce`), and the forecast head alone, to the optimum on a frozen backbone (`forecast`), with the first
@@ -159,6 +162,9 @@ class Amplify(Section):
     """Candidates whose failure forecast exceeds this are dropped, and planned again."""
     replans: int = Field(default=2, ge=0)
     """How often a turn is planned again at most."""
+    chooser: Literal["critic", "first"] = "critic"
+    """Which of the candidates that are left is taken: the one that the critic's Q = 1 - p_fail holds best, or the
+    `first` that was sampled."""
     pilot_tasks: int = Field(default=50, ge=0)
     """Paired select tasks on which re-planning must not hurt before a round may use it; 0 skips the pilot."""
     untouched_share: float = Field(default=0.1, ge=0.0, le=1.0)
@@ -250,6 +256,8 @@ class Evaluate(Section):
     """Of sampling; 0 takes the likeliest token."""
     restricted: bool = True
     """Decode only admissible actions; the report says which was used."""
+    other_decodings: bool = True
+    """Play the test split in other ways of decoding as well: without restriction (or with), and the likeliest token."""
 
 
 class Promotion(Section):

@@ -35,7 +35,7 @@ from sage_gym.rollout.seeds import BITS as SEED_BITS
 from sage_gym.rollout.seeds import derive_seed
 from sage_gym.selection import has_succeeded, next_tasks
 from sage_gym.selection.spread import draw_tasks
-from sage_gym.types import Task, Trajectory
+from sage_gym.types import Context, Decision, Task, Trajectory
 
 __all__ = ["Collected", "Collector"]
 
@@ -59,6 +59,11 @@ class Collected:
         """Say what became of the further episodes, as `reflection/success` and so on; nothing where there are none."""
         found = measure(self.second_attempts).numbers("reflection") if self.second_attempts else {}
         return {**found, **(measure_recovery(self.recovery_traces).numbers() if self.recovery_traces else {})}
+
+
+def _unscored(context: Context, decisions: Sequence[Decision]) -> list[float | None]:
+    """Choose without a critic: where none is scored, the amplified student takes the first that is left."""
+    return [None] * len(decisions)
 
 
 class Collector:
@@ -137,6 +142,7 @@ class Collector:
             tau=settings.tau,
             replans=settings.replans,
             seed=self._seed(number),
+            **({"chooser": _unscored} if settings.chooser == "first" else {}),
         )
         amplified: Policy = make(untouched_share=settings.untouched_share)
         if not settings.pilot_tasks:

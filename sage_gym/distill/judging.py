@@ -69,7 +69,8 @@ class Judge:
     ) -> FinalManifest:
         """Play the test split for round 0 and the last promoted student, with every way of decoding.
 
-        The first way is the run's own; then the other as to restriction, and the likeliest token where the run samples.
+        The first way is the run's own; then, if `evaluate.other_decodings`, the other as to restriction, and the
+        likeliest token where the run samples.
         Further splits are played in the run's own way alone.
 
         Args:
@@ -80,9 +81,10 @@ class Judge:
         """
         began = time.perf_counter()
         settings = self._config.evaluate
-        ways = [Way(settings.temperature, settings.restricted), Way(settings.temperature, not settings.restricted)]
-        if settings.temperature > 0:
-            ways.append(Way(0.0, settings.restricted))
+        ways = [Way(settings.temperature, settings.restricted)]
+        if settings.other_decodings:
+            ways.append(Way(settings.temperature, not settings.restricted))
+            ways += [Way(0.0, settings.restricted)] if settings.temperature > 0 else []
         asked = [(settings.test_split, way) for way in ways]
         asked += [(split, ways[0]) for split in settings.further_splits if split != settings.test_split]
         played: dict[tuple[int, str, Way], list[Trajectory]] = {}

@@ -212,8 +212,14 @@ class RoundLoop:
             ics={name: score.value for name, score in scores.get("ics", {}).items() if score.value is not None},
             gate=gate_after(manifest.metrics for manifest in rounds),
             rate=self.config.rounds.rate(number),
+            allowance=self._allowance(number, rounds),
             earlier=[self._files.collected(number - back) for back in remembered],
         )
+
+    def _allowance(self, number: int, rounds: Sequence[RoundManifest]) -> int | None:
+        """Return how many tokens the round may train on: its own, and what the rounds before it left."""
+        each = self.config.rounds.round_tokens
+        return None if each is None else each * number - sum(m.tokens_trained for m in rounds)
 
     def _train(self, number: int, material: Material) -> StageResult:
         """Train the stages in order, unless the round's checkpoint is there already."""

@@ -13,6 +13,7 @@ import torch
 
 from sage_gym.config import TrainConfig
 from sage_gym.config.sections import Distil, Reinforce
+from sage_gym.distill.allowance import allot, keep_within, return_settings_of, tokens_of
 from sage_gym.distill.batches import TrainingBatch, collate, plan_steps
 from sage_gym.distill.estimators import BaselineGate
 from sage_gym.distill.gating import gate_metrics, measure_baseline
@@ -23,7 +24,6 @@ from sage_gym.distill.objective import Objective
 from sage_gym.distill.passes import InversePasses
 from sage_gym.distill.returns import (
     Returns,
-    ReturnSettings,
     examples_for_distillation,
     examples_for_gradient,
     returns_of,
@@ -55,6 +55,7 @@ class Material:
         gate: whether a baseline of forecasts may be used.
         rate: the share of the backbone's learning rates that the round has.
         earlier: episodes of the rounds before, the latest first, where the stage `forecast` is one of the run's.
+        allowance: sampled tokens that the round may train on, of each stage the same share; None is no limit.
     """
 
     collected: Sequence[Trajectory]
@@ -64,6 +65,7 @@ class Material:
     gate: BaselineGate = field(default_factory=BaselineGate)
     rate: float = 1.0
     earlier: Sequence[Sequence[Trajectory]] = ()
+    allowance: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,28 @@ def take_stages(
     tokens, sources = 0, list[SourceCount]()
     imitating = config.distil.model_copy(update={"learning_rate": config.distil.learning_rate * material.rate})
     reinforcing = config.reinforce.model_copy(update={"learning_rate": config.reinforce.learning_rate * material.rate})
+    allowances: dict[str, int] = {}
+    if material.allowance is not None:
+        weights = {} if material.selection is None else _weights(material.selection)
+        allowances = allot(material.allowance, config, material.collected, weights, material.ics)
     for stage in config.rounds.stages:
+        own = allowances.get(stage)
         if stage == "forecast":
             result = StageResult(_fit_forecasts(student, material))
         elif stage == "distil" and material.selection is not None:
-            result = distil(student, material.collected, material.selection, imitating, optimizer, seed=material.seed)
+            result = distil(
+                student, material.collected, material.selection, imitating, optimizer, seed=material.seed, allowance=own
+            )
         else:
-            result = reinforce(student, material, reinforcing, optimizer)
+            result = reinforce(student, material, reinforcing, optimizer, allowance=own)
         metrics |= result.metrics
         tokens += result.tokens_trained
         sources += result.sources
     return StageResult(metrics, tokens, tuple(sources))
+
+
+def _weights(selection: Selection) -> dict[str, float]:
+    return {verdict.trajectory_id: verdict.weight for verdict in selection.verdicts if verdict.kept}
 
 
 def _fit_forecasts(student: Student, material: Material) -> dict[str, float]:
@@ -130,11 +143,14 @@ def distil(
     optimizer: torch.optim.Optimizer,
     *,
     seed: int,
+    allowance: int | None = None,
 ) -> StageResult:
     """Train on what selection kept, with its weights; the forecast learns from every finished episode."""
-    weights = {verdict.trajectory_id: verdict.weight for verdict in selection.verdicts if verdict.kept}
+    weights = _weights(selection)
     finished = [t for t in collected if not t.is_infrastructure]
     examples = examples_for_distillation(finished, weights)
+    if allowance is not None:
+        examples = keep_within(examples, allowance // settings.epochs, seed)
     if not settings.lambda_forecast or student.head is None:
         examples = [example for example in examples if example.weight > 0]
     objective = Objective(
@@ -152,7 +168,12 @@ def distil(
 
 
 def reinforce(
-    student: Student, material: Material, settings: Reinforce, optimizer: torch.optim.Optimizer
+    student: Student,
+    material: Material,
+    settings: Reinforce,
+    optimizer: torch.optim.Optimizer,
+    *,
+    allowance: int | None = None,
 ) -> StageResult:
     """Take policy-gradient steps on the student's own finished episodes; none that anything else had a part in."""
     finished = [t for t in material.collected if not t.is_infrastructure and is_on_policy(t)]
@@ -161,6 +182,8 @@ def reinforce(
     returns, watched = _returns(student, finished, material, settings)
     examples = examples_for_gradient(finished, returns)
     settled_share = sum(example.weight == 0 for example in examples) / max(1, len(examples))
+    if allowance is not None:
+        examples = keep_within(examples, allowance // settings.epochs, material.seed)
     if settings.settled_share < 1.0:
         examples = _thin(examples, settings.settled_share, material.seed)
     objective = Objective(
@@ -184,7 +207,7 @@ def _returns(
     student: Student, finished: Sequence[Trajectory], material: Material, settings: Reinforce
 ) -> tuple[Returns, dict[str, float]]:
     """Value the episodes; a baseline of forecasts is measured, and exchanged for the group's while the gate is shut."""
-    wanted = ReturnSettings(settings.success_share, settings.eta_ics, settings.baseline)
+    wanted = return_settings_of(settings)
     returns = returns_of(finished, wanted, material.ics)
     watched: dict[str, float] = {}
     if settings.eta_ics:
@@ -250,5 +273,4 @@ def _train(
         (row.trajectory, {turn: count * epochs for turn, count in Counter(row.turn_N.tolist()).items()})
         for row in moving
     ]
-    trained = sum(len(row.sampled_N) for row in moving)
-    return StageResult(metrics, trained * epochs, count_sources(name, {t.id: t for t in episodes}, tokens))
+    return StageResult(metrics, tokens_of(examples) * epochs, count_sources(name, {t.id: t for t in episodes}, tokens))

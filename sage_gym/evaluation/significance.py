@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from sage_gym.evaluation.intervals import Interval, cluster_mean, percentiles, resampled_means
+from sage_gym.evaluation.intervals import Floats, Interval, cluster_mean, percentiles, resampled_means
 from sage_gym.evaluation.metrics import family_of
 from sage_gym.selection.scoring import has_succeeded
 from sage_gym.types import Trajectory
@@ -87,6 +87,8 @@ class SeedsTest(BaseModel):
     """Tasks bootstrapped within each seed."""
     signs_agree: bool
     """All differences above 0, or all below."""
+    p: float
+    """Two-sided, of the same resamples as the interval: twice the smaller share on either side of 0, at most 1."""
 
 
 def pair(a: Sequence[Trajectory], b: Sequence[Trajectory]) -> Pairs:
@@ -220,7 +222,12 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
         delta = np.array(found.success_b, dtype=float) - np.array(found.success_a, dtype=float)
         differences[run_seed] = float(delta.mean())
         means += resampled_means(delta.tolist(), found.families, (seed, index), resamples) / len(pairs)
-    low, high = percentiles(means, min(len(set(found.families)) for found in pairs.values()))
+    counts = [len(set(found.families)) for found in pairs.values()]
+    low, high = percentiles(means, min(counts))
+    method = f"bootstrap by family within {len(pairs)} seeds"
+    if not any(found.gained or found.lost for found in pairs.values()):  # a bootstrap of equal values has no width
+        high, method = -tango_lower(0, 0, sum(counts), 0.975), f"Tango, one pair a family in each of {len(pairs)} seeds"
+        low = -high
     values = list(differences.values())
     return SeedsTest(
         differences=differences,
@@ -229,15 +236,19 @@ def across_seeds(pairs: Mapping[int, Pairs], *, seed: int = 0, resamples: int = 
             low=low,
             high=high,
             n=sum(len(found.keys) for found in pairs.values()),
-            method=f"bootstrap by family within {len(pairs)} seeds",
+            method=method,
         ),
         signs_agree=all(v > 0 for v in values) or all(v < 0 for v in values),
+        p=_two_sided(means),
     )
 
 
 def bootstrap_p(differences: Sequence[float], families: Sequence[str], seed: int, resamples: int = 4000) -> float:
     """Return a mean difference's two-sided p: twice the smaller share of resamples on either side of 0, at most 1."""
-    means = resampled_means(differences, families, seed, resamples)
+    return _two_sided(resampled_means(differences, families, seed, resamples))
+
+
+def _two_sided(means: Floats) -> float:
     # one added on either side: a resampling p is never 0
-    below, above = (1 + np.sum(means <= 0)) / (resamples + 1), (1 + np.sum(means >= 0)) / (resamples + 1)
+    below, above = (1 + np.sum(means <= 0)) / (len(means) + 1), (1 + np.sum(means >= 0)) / (len(means) + 1)
     return float(min(1.0, 2 * min(below, above)))

@@ -109,6 +109,14 @@ class SelectionSettings(_Settings):
     normalise: bool = True
     """Scale the kept weights to a mean of 1, so that a rule does not also change the learning rate."""
 
+    def score_names(self) -> tuple[str, ...]:
+        """Name every score that a rule looks at, the reward apart, in the order of their first mention."""
+        best, by_score = self.best_of_group, self.score_weights
+        ordered = best.order if best is not None and best.enabled else ()
+        weighed = by_score.coefficients if by_score is not None and by_score.enabled else {}
+        named = [*ordered, *(name for name, coefficient in weighed.items() if coefficient)]
+        return tuple(name for name in dict.fromkeys(named) if name != "reward")
+
     @field_validator("benchmarks")
     @classmethod
     def _is_there(cls, benchmarks: Path | str | None) -> Path | str | None:
