@@ -146,6 +146,13 @@ def test_kl_is_exact_and_zero_against_itself() -> None:
     assert kl_to_reference(student_NV, student_NV).item() == pytest.approx(0.0, abs=1e-12)
 
 
+def test_kl_to_a_surer_reference_is_to_its_tempered_distribution() -> None:
+    student_NV, reference_NV = logits((0.5, 0.5)), logits((0.25, 0.75))
+    expected = 0.5 * math.log(0.5 / 0.1) + 0.5 * math.log(0.5 / 0.9)
+    assert kl_to_reference(student_NV, reference_NV, temperature=0.5).item() == pytest.approx(expected)
+    assert kl_to_reference(reference_NV, reference_NV, temperature=0.5).item() > 0.01
+
+
 def test_kl_gradient_reaches_the_student_alone() -> None:
     student_NV, reference_NV = logits((0.5, 0.5)), logits((0.25, 0.75))
     kl = kl_to_reference(student_NV, reference_NV)

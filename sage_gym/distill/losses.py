@@ -202,13 +202,15 @@ def kl_to_reference(
     reference_NV: Tensor,
     weights_N: Tensor | None = None,
     normalizer: Tensor | float | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Return KL(student || reference) in nats a position, exact over the full vocabulary.
 
-    KL = sum_v p(v) (log p(v) - log q(v)); the gradient reaches the student alone.
+    KL = sum_v p(v) (log p(v) - log q(v)); the gradient reaches the student alone. q is the reference's distribution at
+    `temperature`; p is not tempered.
     """
     student_NV = torch.log_softmax(_full_precision(student_NV), dim=-1)
-    reference_NV = torch.log_softmax(_full_precision(reference_NV.detach()), dim=-1)
+    reference_NV = torch.log_softmax(_full_precision(reference_NV.detach()) / temperature, dim=-1)
     return weighted_mean((student_NV.exp() * (student_NV - reference_NV)).sum(dim=-1), weights_N, normalizer)
 
 

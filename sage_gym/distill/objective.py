@@ -47,6 +47,8 @@ class Objective:
     forecast: float = 0.0
     inverse: float = 0.0
     kl: float = 0.0
+    reference_temperature: float = 1.0
+    """Of the reference in the KL to it; below 1 it is surer than it was."""
     admissible: float = 0.0
     entropy: float = 0.0
     clip_low: float = 0.2
@@ -164,7 +166,8 @@ class StepLoss:
             with self._autocast():
                 reference_states = hidden_states(reference, batch)
             reference_NV = labelled_logits(reference, reference_states, batch)
-        return kl_to_reference(logits_NV, reference_NV, batch.weights_N)
+        temperature = self.objective.reference_temperature
+        return kl_to_reference(logits_NV, reference_NV, batch.weights_N, temperature=temperature)
 
     def _forecast(self, head: nn.Module, states: States, batch: TrainingBatch) -> Tensor:
         opening_MH = cast(Any, head).read_openings(self.model.get_input_embeddings(), batch.openings())[batch.row_M]

@@ -158,6 +158,7 @@ def distil(
         forecast=settings.lambda_forecast,
         inverse=settings.lambda_inverse if weights and student.head is not None else 0.0,
         kl=settings.lambda_kl if weights else 0.0,
+        reference_temperature=settings.reference_temperature,
     )
     passes = InversePasses(student.tokenizer, finished, settings.empty_trace_share, seed)
     return _train(
