@@ -121,6 +121,12 @@ def test_further_splits_are_played_once_at_the_end_in_the_runs_own_way_and_their
     assert final.gaps[0].after.value == pytest.approx(shares[0][1] - shares[2][1])
 
 
+def test_a_further_split_may_be_called_test(tmp_path: Path) -> None:
+    settings = {"evaluate": {"test_split": "select", "further_splits": ["test"]}}
+    final = scripted_loop(tmp_path, UP, settings=settings).run()
+    assert {test.split: test.paired.tasks for test in final.tests} == {"select": SIZES["select"], "test": SIZES["test"]}
+
+
 def test_where_nothing_was_promoted_round_0_is_tested_once_against_itself(tmp_path: Path) -> None:
     loop = scripted_loop(tmp_path, {0: 0.75, 1: 0.25})
     final = loop.run()

@@ -276,6 +276,7 @@ def test_files_are_known_by_where_they_lie(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     write(run / "evaluation/held-out.jsonl", [trajectory(0)])
     write(run / "rounds/001/pilot-plain.jsonl", [trajectory(0)])
+    write(run / "test/further-test_shapes-001-restricted.jsonl", [trajectory(0)])
     (run / "rounds/001/verdicts.jsonl").write_text('{"trajectory_id": "x"}\n')
     (run / "metrics.jsonl").write_text('{"step": 0}\n')
     write_table([[trajectory(0)]], run / "rounds/001/trajectories.parquet")
@@ -287,6 +288,7 @@ def test_files_are_known_by_where_they_lie(tmp_path: Path) -> None:
         "rounds/001/collect.jsonl": (1, "collect"),
         "rounds/001/pilot-plain.jsonl": (1, "pilot-plain"),
         "rounds/001/select.jsonl": (1, "select"),
+        "test/further-test_shapes-001-restricted.jsonl": (1, "test_shapes restricted"),
         "test/test-001-free.jsonl": (1, "test free"),
         "evaluation/held-out.jsonl": (None, "evaluation/held-out"),
     }

@@ -114,7 +114,7 @@ class Judge:
         settings = self._config.evaluate
         tasks = self._arena.fixed_tasks(split, settings.test_tasks, settings.draw)
         policy = self._student.with_decoding(temperature=way.temperature, restricted=way.restricted)
-        name = "test" if split == settings.test_split else split
+        name = "test" if split == settings.test_split else f"further-{split}"  # a further split may be called `test`
         journal = self._folder.path / "test" / f"{name}-{number:03d}-{way.name}.jsonl"
         title = f"{name}: round {number}, {way.name.replace('-', ', ')} decoding"
         return self._arena.play(policy, tasks, journal, title=title)

@@ -18,7 +18,7 @@ JOURNAL_START = b'{"kind":"header"'
 JOURNALS = re.compile(r"(rounds/\d+/(collect|select|recovery|reflection|pilot-.+)|test/.+)\.jsonl")
 """Places where a run writes journals: such a file counts even where its first line is damaged."""
 _ROUND = re.compile(r"rounds/(\d+)/(.+)")
-_TEST = re.compile(r"test/test-(\d+)-(.+)")
+_TEST = re.compile(r"test/(?:test|further-(?P<split>\w+))-(?P<round>\d+)-(?P<way>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,10 @@ class TrajectoryFile:
     @property
     def round(self) -> int | None:
         """The round that its place names; None where the trajectories themselves have to say."""
-        found = _ROUND.fullmatch(self.name) or _TEST.fullmatch(self.name)
-        return int(found[1]) if found else None
+        if found := _ROUND.fullmatch(self.name):
+            return int(found[1])
+        found = _TEST.fullmatch(self.name)
+        return int(found["round"]) if found else None
 
     @property
     def part(self) -> str:
@@ -50,7 +52,7 @@ class TrajectoryFile:
         if found := _ROUND.fullmatch(stem):
             return "collect" if found[2] == "trajectories" else found[2]
         found = _TEST.fullmatch(stem)
-        return f"test {found[2]}" if found else stem
+        return f"{found['split'] or 'test'} {found['way']}" if found else stem
 
     @property
     def is_table(self) -> bool:
