@@ -131,7 +131,8 @@ def test_training_an_adapter_in_one_go_and_taken_up_between_cycles_gives_the_sam
     adapt(replace(recipe, later_rate=0.0), tmp_path / "second", "tools", first_cycle=1, stop_after=6)
     still = load_file(tmp_path / "second" / "tools.safetensors")
     moved = [(once[key].float() - still[key].float()).abs().max() for key in once if once[key].dtype == torch.int8]
-    assert moved and max(moved) <= 1, "later cycles begin at `later_rate`; rounding anew may move the last digit"
+    assert moved
+    assert max(moved) <= 1, "later cycles begin at `later_rate`; rounding anew may move the last digit"
 
 
 # Demonstrations

@@ -193,8 +193,8 @@ class Distil(Section):
     lambda_kl: float = Field(default=0.1, ge=0.0)
     """Weight of KL(student || reference) at the labelled positions; 0 leaves out the reference's pass."""
     reference_temperature: float = Field(default=1.0, gt=0.0)
-    """Of the reference in that KL. Below 1 it is surer than the student was, who is distilled towards it: what is learned
-    is then to sample what was likeliest, from every id's probability and not from the one id that was sampled."""
+    """Of the reference in that KL. Below 1 it is surer than the student was, who is distilled towards it: what is
+    learned is to sample what was likeliest, from every id's probability and not from the one that was sampled."""
     empty_trace_share: float = Field(default=0.1, ge=0.0, le=1.0)
     """Share of inverse passes whose trace is dropped, which trains what the trace's information is measured against."""
 
