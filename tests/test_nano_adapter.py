@@ -113,6 +113,13 @@ def test_there_is_a_recipe_for_each_adapter():
     assert set(SHIPPED) <= set(RECIPES)
 
 
+def test_cycles_after_the_first_begin_at_a_lower_rate(tmp_path, monkeypatch):
+    rates = []
+    monkeypatch.setattr("policies.nano.adapt.imitate", lambda model, shown, settings, **_: rates.append(settings))
+    adapt(replace(RECIPES["tools"], cycles=3, later_rate=0.25), tmp_path, "tools")
+    assert [settings.learning_rate for settings in rates] == [4e-3, 1e-3, 1e-3]
+
+
 @pytest.mark.slow
 def test_training_an_adapter_in_one_go_and_taken_up_between_cycles_gives_the_same_bits(tmp_path):
     recipe = RECIPES["tools"]
@@ -127,12 +134,6 @@ def test_training_an_adapter_in_one_go_and_taken_up_between_cycles_gives_the_sam
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], once[key]) for key in first)
     assert any(tensor.abs().sum() > 0 for name, tensor in first.items() if name.endswith(".up"))
-    adapt(replace(recipe, cycles=1), tmp_path / "second", "tools", stop_after=6)
-    adapt(replace(recipe, later_rate=0.0), tmp_path / "second", "tools", first_cycle=1, stop_after=6)
-    still = load_file(tmp_path / "second" / "tools.safetensors")
-    moved = [(once[key].float() - still[key].float()).abs().max() for key in once if once[key].dtype == torch.int8]
-    assert moved
-    assert max(moved) <= 1, "later cycles begin at `later_rate`; rounding anew may move the last digit"
 
 
 # Demonstrations
