@@ -232,10 +232,21 @@ class Tree(MutableMapping[str, bytes]):
             return
         if new.startswith(old + "/"):
             raise _error(errno.EINVAL, to)
-        if taken is not None and taken.kind == "folder" and (node.kind != "folder" or self.names(new)):
-            raise _error(errno.ENOTEMPTY if node.kind == "folder" else errno.EISDIR, to)
+        if old.startswith(new + "/"):
+            raise _error(errno.ENOTEMPTY, to)
+        if taken is not None:
+            self._check_replaceable(node, taken, new, to)
         for name in [name for name in self._nodes if name == old or name.startswith(old + "/")]:
             self._nodes[new + name[len(old) :]] = self._nodes.pop(name)
+
+    def _check_replaceable(self, node: Node, taken: Node, new: str, to: str) -> None:
+        """Refuse to put a folder over anything but an empty one, and anything else over a folder."""
+        if node.kind == "folder" and taken.kind != "folder":
+            raise _error(errno.ENOTDIR, to)
+        if node.kind != "folder" and taken.kind == "folder":
+            raise _error(errno.EISDIR, to)
+        if taken.kind == "folder" and self.names(new):
+            raise _error(errno.ENOTEMPTY, to)
 
     def plant(self, path: str, content: bytes) -> None:
         """Put a file anywhere: what the machine itself has, and no command may change."""
